@@ -78,11 +78,9 @@ def at(tree: T, step: int) -> T:
 
 
 def _put(node: Any, step: int) -> Any:
-    if isinstance(node, type):
-        return node
-    if isinstance(node, (Linear, Cosine, Steps)) or (isinstance(node, Schedule) and not callable(node)):
+    if isinstance(node, Schedule) and not isinstance(node, type):
         return node.value(step)
-    if dataclasses.is_dataclass(node):
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
         old = {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if f.init and f.name != "state"}
         new = {name: _put(value, step) for name, value in old.items()}
         changed = {name: value for name, value in new.items() if value is not old[name]}
