@@ -1,0 +1,168 @@
+"""Scored groups -> batch -> mini-batches -> micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from whet.randomness import generator
+from whet.types import Batch, Credit, Row, Scored, Trajectory
+
+
+@dataclass
+class _Line:
+    """One row on its way into a batch, with what speaks of its tokens."""
+
+    row: Row
+    advantages: Tensor
+    targets: Tensor | None
+    tracks: dict[str, Tensor]
+    trajectory: int
+    group: int
+    name: str
+
+
+def collate(kept_P: Sequence[Scored], credit: Credit) -> Batch:
+    """The rows of all attempts that have something to learn, right-padded. Weights are 0 until a weighting speaks.
+
+    Raises ValueError where a row was sampled greedily or from a truncated distribution whose kept mass was not stored:
+    its log-probs are not those of the distribution that sampled it.
+    """
+    lines: list[_Line] = []
+    trajectory_number = 0
+    for group_number, scored in enumerate(kept_P):
+        for g, trajectory in enumerate(scored.group.trajectories):
+            advantages = credit.advantages[group_number][g].split([len(r) for r in trajectory.rows])
+            targets = credit.targets and credit.targets[group_number][g].split([len(r) for r in trajectory.rows])
+            start = 0
+            for i, row in enumerate(trajectory.rows):
+                here = slice(start, start + len(row))
+                start += len(row)
+                if not row.trained.any():
+                    continue
+                _trainable(row, trajectory)
+                lines.append(
+                    _Line(
+                        row,
+                        advantages[i],
+                        targets[i] if targets else None,
+                        {name: track[here] for name, track in trajectory.tracks.items()},
+                        trajectory_number,
+                        group_number,
+                        scored.group.name,
+                    )
+                )
+            trajectory_number += 1
+    return _stack(lines)
+
+
+def supervised(trajectories: Sequence[Trajectory], name: str = "demonstration") -> Batch:
+    """A batch to imitate: every trained token has advantage 1."""
+    lines = [
+        _Line(row, row.trained.float(), None, {}, i, i, name)
+        for i, trajectory in enumerate(trajectories)
+        for row in trajectory.rows
+        if row.trained.any()
+    ]
+    return _stack(lines)
+
+
+def _trainable(row: Row, trajectory: Trajectory) -> None:
+    chosen = bool((row.sampled & row.trained).any())
+    if chosen and row.temperature == 0:
+        raise ValueError(
+            f"problem {trajectory.problem.id!r}: greedy tokens can not be trained on as samples; "
+            "sample with Decoding(temperature=1.0), or mark the row as not trained"
+        )
+    if chosen and row.truncated and "log_kept" not in trajectory.tracks:
+        raise ValueError(
+            f"problem {trajectory.problem.id!r} was sampled with top-k, top-p, min-p or a processor, and the kept mass "
+            'was not stored as track "log_kept"; sample from the full distribution, or use an engine that stores it'
+        )
+
+
+def _stack(lines: list[_Line]) -> Batch:
+    longest = max((len(line.row) for line in lines), default=0)
+
+    def pad(values: Sequence[Tensor], fill: float | bool = 0) -> Tensor:
+        if not values:
+            return torch.zeros(0, 0)
+        out = values[0].new_full((len(values), longest, *values[0].shape[1:]), fill)
+        for i, value in enumerate(values):
+            out[i, : len(value)] = value
+        return out
+
+    names = sorted({name for line in lines for name in line.tracks})
+    for name in names:
+        for line in lines:
+            if name not in line.tracks:
+                line.tracks[name] = _neutral(name, line, next(other for other in lines if name in other.tracks))
+    tracks = {name: pad([line.tracks[name] for line in lines]) for name in names}
+    logprobs = pad([line.row.logprobs for line in lines]).float()
+    if "log_kept" in tracks:
+        logprobs = logprobs - tracks["log_kept"]
+    targets = [line.targets for line in lines if line.targets is not None]
+    assert len(targets) in (0, len(lines))
+    media = tuple(line.row.media for line in lines)
+    return Batch(
+        tokens=pad([line.row.tokens for line in lines]).long(),
+        valid=pad([torch.ones(len(line.row), dtype=torch.bool) for line in lines]).bool(),
+        trained=pad([line.row.trained for line in lines]).bool(),
+        logprobs=logprobs,
+        advantages=pad([line.advantages for line in lines]).float(),
+        weights=torch.zeros(len(lines), longest),
+        temperature=torch.tensor([line.row.temperature or 1.0 for line in lines]),
+        trajectory=torch.tensor([line.trajectory for line in lines], dtype=torch.long),
+        group=torch.tensor([line.group for line in lines], dtype=torch.long),
+        name=tuple(line.name for line in lines),
+        model=tuple(line.row.model for line in lines),
+        targets=pad(targets) if targets else None,
+        tracks=tracks,
+        media=media if any(media) else (),
+    )
+
+
+def _neutral(name: str, line: _Line, other: _Line) -> Tensor:
+    """The value of a track that says nothing; only the engine's own tracks have one."""
+    if name not in ("log_kept", "kept"):
+        raise ValueError(
+            f'a group named {line.name!r} has no track "{name}" and one named {other.name!r} has; '
+            "give the track to every group that is trained on"
+        )
+    like = other.tracks[name]
+    return like.new_full((len(line.row), *like.shape[1:]), name == "kept")
+
+
+def minibatches(batch: Batch, count: int, seed: int) -> list[list[int]]:
+    """Row numbers of `count` mini-batches of whole groups, in a random order, as even in groups as can be.
+
+    Fewer groups than `count` give fewer mini-batches, never an empty one.
+    """
+    groups = sorted(set(batch.group.tolist()))
+    order = [groups[i] for i in generator(seed).permutation(len(groups))] if count > 1 else groups
+    parts = [set(order[i::count]) for i in range(min(count, len(order)))]
+    numbers = batch.group.tolist()
+    return [[i for i, group in enumerate(numbers) if group in part] for part in parts]
+
+
+def microbatches(batch: Batch, tokens: int) -> list[list[int]]:
+    """Row numbers of micro-batches of at most `tokens` padded tokens each, of like lengths. Rows of one trajectory stay
+    together, so a micro-batch may exceed `tokens` where a single trajectory does."""
+    lengths = batch.valid.sum(1).tolist()
+    members: dict[int, list[int]] = {}
+    for i, trajectory in enumerate(batch.trajectory.tolist()):
+        members.setdefault(trajectory, []).append(i)
+    parts: list[list[int]] = []
+    longest = 0
+    for rows in sorted(members.values(), key=lambda rows: (max(lengths[i] for i in rows), rows[0])):
+        reach = max(longest, *(lengths[i] for i in rows))
+        if parts and reach * (len(parts[-1]) + len(rows)) <= tokens:
+            parts[-1].extend(rows)
+            longest = reach
+        else:
+            parts.append(list(rows))
+            longest = max(lengths[i] for i in rows)
+    return [sorted(part) for part in parts]
