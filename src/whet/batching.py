@@ -35,8 +35,9 @@ def collate(kept_P: Sequence[Scored], credit: Credit) -> Batch:
     trajectory_number = 0
     for group_number, scored in enumerate(kept_P):
         for g, trajectory in enumerate(scored.group.trajectories):
-            advantages = credit.advantages[group_number][g].split([len(r) for r in trajectory.rows])
-            targets = credit.targets and credit.targets[group_number][g].split([len(r) for r in trajectory.rows])
+            lengths = [len(row) for row in trajectory.rows]
+            advantages = credit.advantages[group_number][g].split(lengths)
+            targets = credit.targets[group_number][g].split(lengths) if credit.targets is not None else None
             start = 0
             for i, row in enumerate(trajectory.rows):
                 here = slice(start, start + len(row))
@@ -48,7 +49,7 @@ def collate(kept_P: Sequence[Scored], credit: Credit) -> Batch:
                     _Line(
                         row,
                         advantages[i],
-                        targets[i] if targets else None,
+                        targets[i] if targets is not None else None,
                         {name: track[here] for name, track in trajectory.tracks.items()},
                         trajectory_number,
                         group_number,

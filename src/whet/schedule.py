@@ -71,24 +71,26 @@ def _positive(name: str, steps: int) -> None:
         raise ValueError(f"{name}.steps must be at least 1, got {steps}")
 
 
-def at(tree: T, step: int) -> T:
-    """`tree` with every schedule replaced by its value at `step`. Parts without schedules are the very same objects;
-    a part that is rebuilt keeps the same `state` object."""
-    return _put(tree, step)
+def at(tree: T, step: int, states: Mapping[int, Any] | None = None) -> T:
+    """`tree` with every schedule replaced by its value at `step`. Parts without schedules are the very same objects,
+    and a part that is rebuilt keeps the same `state` object, unless `states` has another for it by `id(part.state)`."""
+    return _put(tree, step, states or {})
 
 
-def _put(node: Any, step: int) -> Any:
+def _put(node: Any, step: int, states: Mapping[int, Any]) -> Any:
     if isinstance(node, Schedule) and not isinstance(node, type):
         return node.value(step)
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
-        old = {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if f.init and f.name != "state"}
-        new = {name: _put(value, step) for name, value in old.items()}
+        old = {f.name: getattr(node, f.name) for f in dataclasses.fields(node) if f.init}
+        new = {name: value if name == "state" else _put(value, step, states) for name, value in old.items()}
+        if "state" in old:
+            new["state"] = states.get(id(old["state"]), old["state"])
         changed = {name: value for name, value in new.items() if value is not old[name]}
         return dataclasses.replace(node, **changed) if changed else node
     if isinstance(node, Mapping):
-        new = {key: _put(value, step) for key, value in node.items()}
+        new = {key: _put(value, step, states) for key, value in node.items()}
         return node if all(new[key] is node[key] for key in new) else new
     if isinstance(node, (list, tuple)) and not hasattr(node, "_fields"):
-        new = [_put(value, step) for value in node]
+        new = [_put(value, step, states) for value in node]
         return node if all(a is b for a, b in zip(new, node, strict=True)) else type(node)(new)
     return node

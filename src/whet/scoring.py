@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from asyncio import gather
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -47,14 +46,10 @@ class Weighted:
         rewards = [torch.zeros(tokens_in(t)) for t in group.trajectories]
         for name, (tokens, _) in measured.items():
             weight = float(self.weights.get(name, 1.0))
-            gate = totals[self.gates[name]] if name in self.gates else None
-            for g, value in enumerate(tokens):
-                if weight == 0:
-                    continue
-                open_ = 1.0 if gate is None else math.nan if gate[g].isnan() else float(gate[g] > 0)
-                rewards[g] = rewards[g] + weight * (value if math.isnan(open_) or open_ else torch.zeros_like(value))
-                if math.isnan(open_):
-                    rewards[g] = rewards[g] * math.nan
+            gate = totals[self.gates[name]] if name in self.gates else torch.ones(len(tokens))
+            passes = torch.where(gate.isnan(), gate, (gate > 0).float())
+            for g, value in enumerate(tokens if weight else ()):
+                rewards[g] = rewards[g] + weight * passes[g] * value
         outcomes = {name: spoken for name, (_, spoken) in measured.items() if spoken}
         return Scored(group, tuple(rewards), totals, outcomes)
 

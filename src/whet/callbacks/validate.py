@@ -1,0 +1,44 @@
+"""Evaluate while training: log it, keep the best model, stop when it no longer gets better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from whet.types import Scored
+
+
+@dataclass(frozen=True)
+class Validate:
+    """Every `every` steps play `evaluation` (a stage `Evaluate`, usually on the split "validation") with the weights
+    as they are, and log its metrics under "validation/".
+
+    The model with the best `metric` so far is kept in the run folder as `best/`. With `patience` > 0 the stage ends
+    after that many validations in a row without a better one.
+    """
+
+    evaluation: Any
+    every: int = 20
+    metric: str = "pass@1"
+    patience: int = 0
+    state: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.patience < 0:
+            raise ValueError(f"Validate needs every >= 1 and patience >= 0, got {self.every} and {self.patience}")
+
+    async def __call__(self, run: Any, step: int, scored_P: list[Scored]) -> None:
+        if (step + 1) % self.every:
+            return
+        found = self.evaluation.judge(await self.evaluation.play(run.live(), run.seed)).estimates()
+        if self.metric not in found:
+            raise ValueError(f"Validate.metric names no metric: {self.metric!r} is not among {sorted(found)}")
+        run.note({f"validation/{name}": estimate.value for name, estimate in found.items()})
+        value = found[self.metric].value
+        if "best" not in self.state or value > self.state["best"]:
+            self.state.update(best=value, step=step + 1, without=0)
+            run.keep_best()
+            return
+        self.state["without"] += 1
+        if self.patience and self.state["without"] >= self.patience:
+            run.stop(f"{self.metric} has not risen above {self.state['best']:.3f} since step {self.state['step']}")

@@ -1,0 +1,222 @@
+"""From an order (which recipe, arm, seed, model, settings) to a run folder, and back to work after a stop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from whet.describe import fingerprint
+from whet.files import new_run_folder, read_json, write_json
+from whet.machines.profile import MACHINES
+from whet.metrics.evaluation import Evaluation, compare
+from whet.models.lm import save
+from whet.models.pretrained import Pretrained
+from whet.recipe import Recipe, description, prepare
+from whet.report import write_report
+from whet.run import Run, Screen
+from whet.settings import override_arms
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that is needed to make the same run again; kept in `recipe.json`."""
+
+    recipe: str  # a shipped slug, or the path of a .py file
+    arm: str = ""  # "": the recipe's only arm
+    seed: int = 0
+    model: str = ""  # a path or hub name put in place of the recipe's model
+    machine: str = "cpu"
+    settings: tuple[str, ...] = ()  # "path=value"
+    own: Mapping[str, Any] = field(default_factory=dict)  # arguments of a recipe made from a user's own data
+
+
+def slugs() -> dict[str, str]:
+    """{slug: module} of every shipped recipe."""
+    from pkgutil import iter_modules
+
+    import whet.recipes
+
+    names = sorted(m.name for m in iter_modules(whet.recipes.__path__) if not m.name.startswith("_"))
+    return {name.replace("_", "-"): f"whet.recipes.{name}" for name in names}
+
+
+def find(order: Order) -> Recipe:
+    """The recipe an order names, with its model and settings put in. ValueError for an unknown slug or a file without
+    a `recipe`."""
+    if order.own:
+        from whet.recipes._own import own_data
+
+        recipe = own_data(**order.own)
+    elif order.recipe.endswith(".py"):
+        recipe = _from_file(Path(order.recipe))
+    else:
+        known = slugs()
+        if order.recipe not in known:
+            near = get_close_matches(order.recipe, known, n=3, cutoff=0.4) or list(known)
+            raise ValueError(
+                f"there is no recipe {order.recipe!r}; did you mean {', '.join(near)}? "
+                "`whet list` shows all, and a path that ends in .py runs your own"
+            )
+        recipe = importlib.import_module(known[order.recipe]).recipe
+    settings = list(order.settings)
+    if order.model:
+        settings = [f"{path}={json.dumps(value)}" for path, value in recipe.at_scale.items()] + settings
+        recipe = replace(recipe, model=Pretrained(order.model))
+    return replace(recipe, arms=override_arms(dict(recipe.arms), settings)) if settings else recipe
+
+
+def _from_file(path: Path) -> Recipe:
+    if not path.is_file():
+        raise ValueError(f"there is no recipe file {path}; give a shipped slug (`whet list`) or the path of a .py file")
+    spec = importlib.util.spec_from_file_location(f"whet_recipe_{path.stem}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ValueError(f"{path}, line {error.lineno}: {error.msg}; mend the file") from error
+    recipe = getattr(module, "recipe", None)
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"{path} must define `recipe = Recipe(...)`, got {type(recipe).__name__}")
+    return recipe
+
+
+def start(order: Order, out: Path | None, screen: Screen) -> Run:
+    """Check everything, make the run folder, and run. Nothing is written before the checks passed."""
+    recipe = find(order)
+    arm = order.arm or (next(iter(recipe.arms)) if len(recipe.arms) == 1 else "")
+    if arm not in recipe.arms:
+        asked = f"there is no arm {arm!r}" if arm else "the recipe has several arms"
+        raise ValueError(f"{asked}; choose one with --arm: {', '.join(recipe.arms)}")
+    order = replace(order, arm=arm)
+    folder = out or free_folder(Path("runs") / Path(order.recipe).stem / f"{arm}-seed{order.seed}")
+    if folder.exists():
+        new_run_folder(folder)  # refuses a folder that is not empty, before any model is made
+    run = prepare(recipe, arm, order.seed, folder, machine(order), screen)
+    run.check()
+    new_run_folder(folder)
+    if order.recipe.endswith(".py"):
+        shutil.copy(order.recipe, folder / "recipe.py")
+        order = replace(order, recipe=str(Path(order.recipe).resolve()))
+    told = description(recipe, arm, order.seed)
+    write_json(folder / "recipe.json", {"order": asdict(order), "fingerprint": fingerprint(told), **told})
+    write_json(folder / "env.json", environment())
+    return _go(run, order)
+
+
+def resume(folder: Path, screen: Screen) -> Run:
+    """Go on with a run that was stopped. Metrics and weights come out as if it had not been."""
+    if not (folder / "recipe.json").exists():
+        raise ValueError(f"{folder} is no run folder (it has no recipe.json); give the folder that `whet run` printed")
+    told = read_json(folder / "recipe.json")
+    order = Order(**{**told["order"], "settings": tuple(told["order"]["settings"])})
+    if order.recipe.endswith(".py") and (folder / "recipe.py").exists():
+        sys.path.insert(0, str(Path(order.recipe).parent))  # what the recipe imports from beside it
+        recipe = find(replace(order, recipe=str(folder / "recipe.py")))
+    else:
+        recipe = find(order)
+    now = fingerprint(_unnamed(description(recipe, order.arm, order.seed)))
+    if now != fingerprint(_unnamed({k: told[k] for k in ("arm", "seed", "model", "stages", "evaluate")})):
+        raise ValueError(
+            f"the recipe {order.recipe} is no longer the one this run was started with; "
+            "resume with the code that started it, or start a new run"
+        )
+    run = prepare(recipe, order.arm, order.seed, folder, machine(order), screen)
+    run.check()
+    return _go(run, order)
+
+
+def _unnamed(told: Any) -> Any:
+    """A description without the module names of a user's own file, which differ between the file and its copy."""
+    if isinstance(told, Mapping):
+        return {key: _unnamed(value) for key, value in told.items()}
+    if isinstance(told, list):
+        return [_unnamed(value) for value in told]
+    if isinstance(told, str) and told.startswith("whet_recipe_"):
+        return told.partition(".")[2]
+    return told
+
+
+def machine(order: Order) -> Any:
+    if order.machine not in MACHINES:
+        raise ValueError(f"there is no machine profile {order.machine!r}; there are {', '.join(MACHINES)}")
+    return MACHINES[order.machine]
+
+
+def _go(run: Run, order: Order) -> Run:
+    asyncio.run(run.go())
+    found = _report(run, order)
+    write_json(run.folder / "report.json", found)
+    save(run.lms["policy"], run.folder / "model", card(order, found))
+    write_report(run.folder)
+    return run
+
+
+def _report(run: Run, order: Order) -> dict[str, Any]:
+    """before, after and their paired difference; metrics of further evaluations carry their name."""
+    out: dict[str, Any] = {"recipe": order.recipe, "arm": order.arm, "seed": order.seed}
+    for number, file in enumerate(sorted((run.folder / "evaluations" / "before").glob("*.json"))):
+        if file.stem.endswith("-samples"):
+            continue
+        after = run.folder / "evaluations" / "after" / file.name
+        compared = compare(Evaluation.load(read_json(file)), Evaluation.load(read_json(after)))
+        prefix = f"{file.stem}/" if number else ""
+        for when, metrics in compared.items():
+            out.setdefault(when, {}).update({f"{prefix}{name}": value for name, value in metrics.items()})
+    return out
+
+
+def card(order: Order, found: Mapping[str, Any]) -> str:
+    """The model card: what made the model, and what came of it."""
+    lines = [
+        "---\nlibrary_name: transformers\ntags: [whet, reinforcement-learning]\n---\n",
+        f"# {Path(order.recipe).stem}: {order.arm}, seed {order.seed}\n",
+        "Trained with Whet by reinforcement learning on verified rewards. Again:\n",
+        f"    whet run {Path(order.recipe).name} --arm {order.arm} --seed {order.seed}"
+        + "".join(f" --set '{setting}'" for setting in order.settings)
+        + (f" --model {order.model}" if order.model else "")
+        + "\n",
+    ]
+    if "difference" in found:
+        lines.append("| metric | before | after | difference (95 %) |\n|---|---|---|---|")
+        for name, d in found["difference"].items():
+            b, a = found["before"][name]["value"], found["after"][name]["value"]
+            lines.append(f"| {name} | {b:.3f} | {a:.3f} | {d['value']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] |")
+    return "\n".join(lines) + "\n"
+
+
+def environment() -> dict[str, Any]:
+    """What the run ran on."""
+    packages = ("whet", "torch", "transformers", "tokenizers", "numpy")
+    return {
+        "packages": {name: version(name) for name in packages},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def free_folder(wanted: Path) -> Path:
+    """`wanted`, or the first of `wanted`-2, `wanted`-3, ... that is not there."""
+    folder, number = wanted, 1
+    while folder.exists():
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}-{number}")
+    return folder

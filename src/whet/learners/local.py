@@ -1,0 +1,105 @@
+"""Who learns: one model on this machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from whet.machines.profile import Machine
+from whet.models.lm import LM
+from whet.types import Batch, Outputs
+
+_LOGITS = 2**24  # our choice: at most so many logits at once (64 MiB in fp32); more go in recomputed chunks
+
+
+class Local:
+    """A model with its AdamW. Weights and optimizer are fp32; `precision="bf16"` autocasts the forward pass."""
+
+    def __init__(self, lm: LM, machine: Machine, *, betas: tuple[float, float], weight_decay: float, eps: float):
+        self.lm = lm
+        self.machine = machine
+        for parameter in lm.parameters():
+            parameter.requires_grad_(True)
+        if machine.checkpointing:
+            lm.hf.gradient_checkpointing_enable()  # type: ignore[operator]
+        self.optimizer = torch.optim.AdamW(
+            self._decayed(weight_decay), lr=0.0, betas=betas, eps=eps, fused=machine.device in ("cpu", "cuda")
+        )
+
+    def _decayed(self, weight_decay: float) -> list[dict[str, Any]]:
+        """Weight decay on matrices only, as is usual: not on norms and biases."""
+        parameters = [p for p in self.lm.parameters() if p.requires_grad]
+        return [
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+
+    def forward(self, batch: Batch, needs: Collection[str] = ()) -> Outputs:
+        """What the model says of the trained tokens of a batch; 0 elsewhere.
+
+        Logits exist for trained tokens only, at most 2**24 of them at once: never [B, T, V].
+        """
+        device = self.machine.device
+        with torch.autocast(device, torch.bfloat16, enabled=self.machine.precision == "bf16"):
+            hidden = self.lm.hidden(batch.tokens.to(device), batch.valid.to(device), batch.media)
+        places = batch.trained.to(device).clone()
+        places[:, 0] = False  # nothing predicts the first token
+        rows, columns = places.nonzero(as_tuple=True)
+        states = hidden[rows, columns - 1]
+        targets = batch.tokens.to(device)[rows, columns]
+        temperature = batch.temperature.to(device)[rows]
+        kept = batch.tracks["kept"].to(device)[rows, columns] if "kept" in batch.tracks else None
+        logprobs, entropy = self._read(states, targets, temperature, kept, "entropy" in needs)
+        if "log_kept" in batch.tracks and kept is None:
+            # Truncated sampling whose kept set is not stored: the kept mass is taken as it was when sampling.
+            logprobs = logprobs - batch.tracks["log_kept"].to(device)[rows, columns]
+
+        def place(values: Tensor) -> Tensor:
+            return values.new_zeros(places.shape).index_put((rows, columns), values)
+
+        values = place(self.lm.values(states).float()) if "values" in needs else None
+        before = torch.cat([torch.zeros_like(hidden[:, :1]), hidden[:, :-1]], 1) if "hidden" in needs else None
+        return Outputs(place(logprobs), place(entropy), values, before)
+
+    def _read(
+        self, states: Tensor, targets: Tensor, temperature: Tensor, kept: Tensor | None, entropy_grad: bool
+    ) -> tuple[Tensor, Tensor]:
+        """[n] log-probs and [n] entropies of n next-token distributions."""
+
+        def chunk(h: Tensor, y: Tensor, t: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
+            logits = self.lm.logits(h).float() / t[:, None]
+            if keep is not None:
+                logits = logits.masked_fill(~keep, -math.inf)
+            logp = logits.log_softmax(-1)
+            with torch.set_grad_enabled(entropy_grad and torch.is_grad_enabled()):
+                terms = logp.exp() * logp.masked_fill(logp == -math.inf, 0.0)
+                entropy = -terms.sum(-1)
+            return logp.gather(1, y[:, None]).squeeze(1), entropy
+
+        size = max(1, _LOGITS // self.lm.vocab)
+        if len(states) <= size:
+            return chunk(states, targets, temperature, kept)
+        out = []
+        for start in range(0, len(states), size):
+            here = slice(start, start + size)
+            inputs = (states[here], targets[here], temperature[here], None if kept is None else kept[here])
+            out.append(checkpoint(chunk, *inputs, use_reentrant=False) if torch.is_grad_enabled() else chunk(*inputs))
+        logprobs, entropy = zip(*out, strict=True)
+        return torch.cat(logprobs), torch.cat(entropy)
+
+    def update(self, lr: float, clip_norm: float) -> dict[str, float]:
+        """One optimizer step on the gradients gathered so far. Gradients that are not finite are dropped and counted:
+        one broken batch must not destroy the weights."""
+        parameters = [p for p in self.lm.parameters() if p.grad is not None]
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm > 0 else math.inf))
+        if math.isfinite(norm):
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return {"grad_norm": norm, "updates": float(math.isfinite(norm)), "updates_dropped": float(norm - norm != 0)}

@@ -1,0 +1,29 @@
+"""Hardware, kept out of recipes: the same recipe runs under any profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run may know of the machine it runs on. Nothing here changes what a recipe means; precision and the
+    shapes of batches change low bits."""
+
+    device: str = "cpu"
+    rows: int = 512  # rows the engine decodes at once
+    micro_tokens: int = 16384  # padded tokens of one forward and backward pass
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast in the learner; weights and optimizer stay fp32
+    checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
+    threads: int = 0  # torch threads; 0 leaves torch's own choice
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.micro_tokens < 1:
+            raise ValueError(f"Machine.rows and micro_tokens must be at least 1, got {self.rows}, {self.micro_tokens}")
+
+
+cpu = Machine()
+cuda = Machine(device="cuda", precision="bf16", micro_tokens=65536, checkpointing=True)  # untested: no results file
+
+MACHINES = {"cpu": cpu, "cuda": cuda}

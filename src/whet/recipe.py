@@ -1,0 +1,118 @@
+"""A recipe: one model, arms that differ in what is compared, and how the outcome is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import whet
+from whet.describe import describe, fingerprint
+from whet.machines.profile import Machine, cpu
+from whet.models.lm import LM, load, save
+from whet.randomness import stream
+from whet.run import Run, Screen, Silent, Stage
+from whet.stages.evaluate import Evaluate
+
+
+class Buildable(Protocol):
+    """What makes a model: `TinyQwen(...)`, `Pretrained("path or name")`."""
+
+    def build(self, seed: int) -> LM: ...
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model made from another by warm-up stages. Cached per seed under the hash of what made it (its description and
+    Whet's own code), so that arms share one warm start."""
+
+    model: Buildable | Made
+    stages: Sequence[Stage]
+
+    def place(self, seed: int) -> Path:
+        """The cache folder of this model for a seed."""
+        return cache() / "made" / fingerprint("made", self.model, self.stages, seed, _code())
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a recipe reproduces."""
+
+    id: str
+    name: str
+    claim: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`model` is the policy every arm starts from; an arm is a list of stages; `evaluate` is done before and after.
+
+    `at_scale`: {path: value} applied when a real model is put in, the paper's own numbers.
+    """
+
+    model: Buildable | Made
+    arms: Mapping[str, Sequence[Stage]]
+    evaluate: Sequence[Evaluate] = ()
+    paper: Paper | None = None
+    at_scale: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.arms or not all(self.arms.values()):
+            raise ValueError("a recipe needs at least one arm, each with at least one stage")
+
+
+def make(spec: Buildable | Made, seed: int, machine: Machine = cpu, screen: Screen | None = None) -> LM:
+    """Build a model, or take it from the cache. Must be called outside an event loop."""
+    if not isinstance(spec, Made):
+        return spec.build(stream(seed, "model"))
+    place = spec.place(seed)
+    if not (place / "config.json").exists():
+        lm = make(spec.model, seed, machine, screen)
+        with tempfile.TemporaryDirectory() as folder:
+            stages = copy.deepcopy(list(spec.stages))
+            run = Run(Path(folder), stream(seed, "made"), {"policy": lm}, stages, machine, screen or Silent())
+            asyncio.run(run.go())
+        save(run.lms["policy"].to("cpu"), place)
+    return load(str(place))
+
+
+def prepare(recipe: Recipe, arm: str, seed: int, folder: Path, machine: Machine, screen: Screen) -> Run:
+    """A run of one arm, ready to `go`: evaluation before, the arm's stages, evaluation after."""
+    if arm not in recipe.arms:
+        raise ValueError(f"there is no arm {arm!r}; the recipe has {', '.join(recipe.arms)}")
+    stages = copy.deepcopy([*_timed(recipe, "before"), *recipe.arms[arm], *_timed(recipe, "after")])
+    return Run(folder, seed, {"policy": make(recipe.model, seed, machine, screen)}, stages, machine, screen)
+
+
+def _timed(recipe: Recipe, when: str) -> list[Stage]:
+    """The recipe's evaluations under a name that says when; both times over the same problems and streams."""
+    return [replace(evaluation, name=f"{when}/{evaluation.name}") for evaluation in recipe.evaluate]
+
+
+def cache() -> Path:
+    """Where made models are kept: $WHET_CACHE, else whet/ under the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("WHET_CACHE") or Path(home) / "whet")
+
+
+def _code() -> str:
+    """A hash of Whet's own code below recipes and the command line: a made model is as good as what made it."""
+    root = Path(whet.__path__[0])
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(root.rglob("*.py")):
+        part = file.relative_to(root).parts[0]
+        if part not in ("recipes", "cli.py", "view", "report.py", "metrics"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def description(recipe: Recipe, arm: str, seed: int) -> dict[str, Any]:
+    """What `recipe.json` holds of a run."""
+    parts = {"model": recipe.model, "stages": list(recipe.arms[arm]), "evaluate": list(recipe.evaluate)}
+    return {"arm": arm, "seed": seed, **{key: describe(value) for key, value in parts.items()}}

@@ -1,0 +1,371 @@
+"""What the stages of one run share: models by name, learners, seed, folder, log, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, get_type_hints
+
+import torch
+
+from whet.describe import walk
+from whet.engines.native import Native
+from whet.files import append_json, folder, read_lines, sweep, write_json, write_text
+from whet.learners.local import Local
+from whet.machines.profile import Machine, cpu
+from whet.models.derived import Derived, Follow, Frozen
+from whet.models.lm import LM, save
+from whet.randomness import stream
+from whet.types import ModelName, Policy
+
+
+INTERRUPT = threading.Event()  # set by the command line's handler of Ctrl-C
+
+
+class Interrupted(Exception):
+    """The user asked to stop; everything is saved."""
+
+
+class Screen(Protocol):
+    """Where a run shows its progress. Only the command line prints."""
+
+    def begin(self, title: str, steps: int, done: int) -> None: ...
+    def advance(self, done: int, metrics: Mapping[str, float]) -> None: ...
+    def end(self) -> None: ...
+    def warn(self, text: str) -> None: ...
+
+
+class Silent:
+    """A screen that shows nothing."""
+
+    def begin(self, title: str, steps: int, done: int) -> None: ...
+    def advance(self, done: int, metrics: Mapping[str, float]) -> None: ...
+    def end(self) -> None: ...
+    def warn(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Save:
+    """When a stage writes checkpoints, and how many of the last ones it keeps."""
+
+    every: int = 20
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.keep < 1:
+            raise ValueError(f"Save.every and Save.keep must be at least 1, got {self.every} and {self.keep}")
+
+
+class Stage(Protocol):
+    """A stage of a run. Beyond this, a stage may have fields `models` (name -> Derived), `ahead` and `save`."""
+
+    def check(self, run: Run) -> None:
+        """ValueError for anything that could not work, before any work."""
+        ...
+
+    def trains(self) -> Sequence[str]:
+        """The models that this stage changes."""
+        ...
+
+    async def __call__(self, run: Run) -> None: ...
+
+
+@dataclass
+class Snapshot:
+    """Weights of the models that change, and the state of the components that learn, as of one version."""
+
+    weights: dict[str, dict[str, torch.Tensor]]
+    states: dict[str, Any]
+
+
+@dataclass
+class Run:
+    """One arm with one seed. A stage asks it for models and learners, and hands it every finished step."""
+
+    folder: Path
+    seed: int
+    lms: dict[str, LM]
+    stages: Sequence[Stage]
+    machine: Machine = cpu
+    screen: Screen = field(default_factory=Silent)
+    number: int = 0  # of the stage that runs
+    step: int = 0  # steps of it that are done
+    tokens: int = 0  # sampled by what was learned from, in all stages
+    stopping: str = ""  # why this stage ends early
+
+    def __post_init__(self) -> None:
+        self.engines: dict[str, Native] = {}
+        self.learners: dict[str, Local] = {}
+        self.versions: dict[int, Snapshot] = {}
+        self.derived: dict[str, Derived] = {}
+        self._optimizers: dict[str, Any] = {}
+        self._noted: dict[str, float] = {}
+        for lm in self.lms.values():
+            lm.to(self.machine.device)
+
+    # -- stages ---------------------------------------------------------------------------------------------------
+
+    async def go(self) -> None:
+        """All stages, from where the run stands. Raises Interrupted once a step asked to stop is saved."""
+        if self.machine.threads:
+            torch.set_num_threads(self.machine.threads)
+        self.check()
+        saved = self._restore()
+        for number in range(self.number, len(self.stages)):
+            stage = self.stages[number]
+            self._begin(stage, saved)
+            saved = None
+            self.screen.begin(type(stage).__name__, getattr(stage, "steps", 0), self.step)
+            await stage(self)
+            self.screen.end()
+            self.number, self.step, self.stopping = number + 1, 0, ""
+            self._forget_stage()
+            self._write_start()
+            if INTERRUPT.is_set():
+                raise Interrupted(str(self.folder))
+
+    def check(self) -> None:
+        """ValueError for anything in any stage that could not work."""
+        for stage in self.stages:
+            check_models(stage, self.lms)
+            stage.check(self)
+
+    def _begin(self, stage: Stage, saved: dict[str, Any] | None) -> None:
+        """Make the models that belong to this stage, and put saved weights and states back."""
+        wanted = {name for _, name in model_names(stage)}
+        self.derived = {"reference": Frozen("policy"), **getattr(stage, "models", {})}
+        self.derived = {k: v for k, v in self.derived.items() if k in wanted | set(getattr(stage, "models", {}))}
+        for name, spec in self.derived.items():
+            if name not in self.lms:  # one that an earlier stage trained goes on
+                self.lms[name] = spec.derive(self.lms[spec.source])
+        self.window = int(getattr(stage, "ahead", 0))
+        self.parts = learning(stage)
+        if saved is None:
+            self.versions = {0: self._snapshot()}
+            return
+        self.versions = {int(v): Snapshot(s["weights"], s["states"]) for v, s in saved["versions"].items()}
+        newest = self.versions[max(self.versions)]
+        for name, weights in newest.weights.items():
+            self.lms[name].load_state_dict(weights)
+        for path, part in self.parts.items():
+            part.state.clear()
+            part.state.update(copy.deepcopy(newest.states[path]))
+        self._optimizers = saved["optimizers"]
+        if not self.window:
+            self.versions = {self.step: self._snapshot()}
+
+    def _forget_stage(self) -> None:
+        for name in self.derived:
+            if name not in self.stages[self.number - 1].trains():
+                del self.lms[name]
+        self.engines, self.learners, self.versions, self._optimizers = {}, {}, {}, {}
+
+    # -- models ---------------------------------------------------------------------------------------------------
+
+    def changing(self) -> list[str]:
+        """The models whose weights this stage changes: those it trains, and those that follow."""
+        stage = self.stages[self.number]
+        follow = [name for name, spec in self.derived.items() if isinstance(spec, Follow)]
+        return sorted({*stage.trains(), *follow})
+
+    def models(self, version: int | None = None) -> Mapping[str, Policy]:
+        """Every model by name, with its weights as of `version` (the newest if not given)."""
+        version = max(self.versions) if version is None else version
+        weights = self.versions[version].weights
+        changing = self.changing()
+        for name, lm in self.lms.items():
+            engine = self.engines.get(name)
+            if engine is None:
+                own = copy.deepcopy(lm) if name in changing else lm
+                engine = self.engines[name] = Native(own, name=name, rows=self.machine.rows, version=-1)
+            if engine.version != version and name in changing:
+                engine.lm.load_state_dict(weights[name])
+            engine.version = version
+        return self.engines
+
+    def live(self) -> Mapping[str, Policy]:
+        """Every model as it is now, in the middle of a step: for callbacks, which come before weights are published."""
+        models = self.models()
+        for name in self.changing():
+            self.engines[name].lm.load_state_dict(self.lms[name].state_dict())
+            self.engines[name].version = -1  # whoever asks for a version next loads it anew
+        return models
+
+    def states(self, version: int) -> dict[int, Any]:
+        """{id of a live state: a copy of it as of `version`}, for `schedule.at`."""
+        if not self.window:
+            return {}
+        saved = self.versions[version].states
+        return {id(part.state): copy.deepcopy(saved[path]) for path, part in self.parts.items()}
+
+    def learner(self, name: str, **adamw: Any) -> Local:
+        """The learner of a model; made at first use, with its optimizer as it was saved."""
+        if name not in self.learners:
+            self.learners[name] = Local(self.lms[name], self.machine, **adamw)
+            if name in self._optimizers:
+                self.learners[name].optimizer.load_state_dict(self._optimizers.pop(name))
+        return self.learners[name]
+
+    def stream(self, *parts: str | int) -> int:
+        """A named stream of this run's seed and of the stage that runs."""
+        return stream(self.seed, "stage", self.number, *parts)
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def note(self, metrics: Mapping[str, float]) -> None:
+        """Add to the metrics of the step that runs (for callbacks)."""
+        self._noted.update(metrics)
+
+    def stop(self, why: str) -> None:
+        """End the stage after this step."""
+        self.stopping = why
+
+    def publish(self, step: int, metrics: Mapping[str, float]) -> None:
+        """A step is done and `step` are done in all: followers follow, the weights become version `step`, the step is
+        logged, and a checkpoint is written if one is due."""
+        for name, spec in self.derived.items():
+            if isinstance(spec, Follow):
+                spec.follow(self.lms[name], self.lms[spec.source], step)
+        self.versions[step] = self._snapshot()
+        for old in [v for v in self.versions if v < step - self.window]:
+            del self.versions[old]
+        stage = self.stages[self.number]
+        line = {
+            "stage": type(stage).__name__.lower(),
+            "number": self.number,
+            "step": step - 1,
+            **metrics,
+            **self._noted,
+        }
+        append_json(self.folder / "metrics.jsonl", line)
+        self._noted = {}
+        self.step = step
+        self.screen.advance(step, line)
+        save = getattr(stage, "save", Save())
+        if INTERRUPT.is_set() or step % save.every == 0:
+            self._checkpoint(save.keep)
+        if INTERRUPT.is_set():
+            raise Interrupted(str(self.folder))
+
+    def _snapshot(self) -> Snapshot:
+        """Copies where older versions must be kept; else the live weights, which the engine copies when it loads."""
+        weights = {name: dict(self.lms[name].state_dict()) for name in self.changing()}
+        if self.window:
+            weights = {name: {k: v.detach().clone() for k, v in w.items()} for name, w in weights.items()}
+        return Snapshot(weights, {path: copy.deepcopy(part.state) for path, part in self.parts.items()})
+
+    # -- checkpoints ----------------------------------------------------------------------------------------------
+
+    def _checkpoint(self, keep: int) -> None:
+        saved = {
+            "number": self.number,
+            "step": self.step,
+            "tokens": self.tokens,
+            "stopping": self.stopping,
+            "versions": {v: {"weights": s.weights, "states": s.states} for v, s in self.versions.items()},
+            "optimizers": {name: learner.optimizer.state_dict() for name, learner in self.learners.items()},
+        }
+        place = self.folder / "checkpoints"
+        with folder(place / f"{self.number}-{self.step:08d}", exists="replace") as part:
+            torch.save(saved, part / "state.pt")
+        for old in sorted(place.glob(f"{self.number}-*"))[:-keep]:
+            shutil.rmtree(old)
+
+    def _write_start(self) -> None:
+        """Between stages: the weights the next one begins from. Only then are the checkpoints of the last one done
+        with."""
+        place = self.folder / "checkpoints"
+        saved = {
+            "number": self.number,
+            "tokens": self.tokens,
+            "weights": {name: lm.state_dict() for name, lm in self.lms.items()} if self._changed_before() else {},
+        }
+        with folder(place / f"start-{self.number}", exists="replace") as part:
+            torch.save(saved, part / "state.pt")
+        for old in place.glob(f"{self.number - 1}-*"):
+            shutil.rmtree(old)
+        if (before := place / f"start-{self.number - 1}").exists():
+            shutil.rmtree(before)
+
+    def _changed_before(self) -> bool:
+        return any(stage.trains() for stage in self.stages[: self.number])
+
+    def _restore(self) -> dict[str, Any] | None:
+        """Put the run where its newest checkpoint says, and cut longer logs back to it."""
+        sweep(self.folder)
+        place = self.folder / "checkpoints"
+        starts = sorted(place.glob("start-*"), key=lambda p: int(p.name.split("-")[1]))
+        if starts:
+            saved = _load(starts[-1])
+            self.number, self.tokens = saved["number"], saved["tokens"]
+            for name, weights in saved["weights"].items():
+                if name not in self.lms:
+                    spec = next(s.models[name] for s in self.stages if name in getattr(s, "models", {}))  # type: ignore
+                    self.lms[name] = spec.derive(self.lms[spec.source])
+                self.lms[name].load_state_dict(weights)
+        inside = sorted(place.glob(f"{self.number}-*"))
+        saved = _load(inside[-1]) if inside else None
+        if saved:
+            self.step, self.tokens, self.stopping = saved["step"], saved["tokens"], saved["stopping"]
+        self._cut_logs()
+        return saved
+
+    def _cut_logs(self) -> None:
+        log = self.folder / "metrics.jsonl"
+        if log.exists():
+            here = (self.number, self.step)
+            kept = [line for line in read_lines(log) if (line["number"], line["step"]) < here]
+            write_text(log, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
+        for file in (self.folder / "rollouts").glob("*.parquet"):
+            number, step = (int(part) for part in file.stem.split("-")[:2])
+            if (number, step) >= (self.number, self.step):
+                file.unlink()
+
+    def keep_best(self) -> None:
+        """Export the policy as it is now to `best/`."""
+        save(self.lms["policy"], self.folder / "best")
+
+    def artifact(self, name: str, value: Any) -> None:
+        """Write a JSON file of the run."""
+        write_json(self.folder / name, value)
+
+
+def _load(place: Path) -> dict[str, Any]:
+    return torch.load(place / "state.pt", weights_only=True, map_location="cpu")
+
+
+def learning(stage: Any) -> dict[str, Any]:
+    """The components below a stage that keep state, by path; one that stands at two paths is there once."""
+    found: dict[int, tuple[str, Any]] = {}
+    for path, part in walk(stage):
+        if isinstance(getattr(part, "state", None), dict):
+            found.setdefault(id(part), (path, part))
+    return dict(found.values())
+
+
+def model_names(stage: Any) -> Iterator[tuple[str, str]]:
+    """(path, name) for each field of a stage's tree that names a model."""
+    for path, part in walk(stage):
+        if hasattr(type(part), "__dataclass_fields__"):
+            hints = get_type_hints(type(part), include_extras=True)
+            for name, hint in hints.items():
+                if hint == ModelName and getattr(part, name):
+                    yield f"{path}.{name}".lstrip("."), getattr(part, name)
+
+
+def check_models(stage: Stage, given: Mapping[str, LM]) -> None:
+    """ValueError if a component names a model that this stage will not have."""
+    known = sorted({*given, "reference", *getattr(stage, "models", {})})
+    for path, name in model_names(stage):
+        if name not in known:
+            raise ValueError(
+                f"{path} names the model {name!r}, and the run has {known}; add it to the stage's `models`"
+            )
+    for name in stage.trains():
+        if name not in known:
+            raise ValueError(f"train.{name}: there is no model of that name among {known}; add it to `models`")

@@ -1,0 +1,89 @@
+"""How good a model is: several attempts at each held-out problem, with intervals."""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from whet.metrics.evaluation import Evaluation
+from whet.randomness import stream
+from whet.run import Run
+from whet.scoring import judged
+from whet.types import Models, Reward, Rollout, Scored, Task, sampled_count
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """The first `problems` problems of a split, each attempted as `rollout` says, scored by `reward`.
+
+    Right means that the term `correct` gave 1. Writes `evaluations/NAME.json` (and the attempts themselves beside the
+    training rollouts). The same problems and streams every time, so evaluations of two models can be paired.
+    """
+
+    task: Task
+    rollout: Rollout
+    reward: Reward
+    name: str = "test"
+    split: str = "test"
+    problems: int = 200
+    correct: str = "correct"
+
+    def __post_init__(self) -> None:
+        if self.problems < 2:
+            raise ValueError(f"Evaluate.problems must be at least 2 for an interval, got {self.problems}")
+
+    def trains(self) -> list[str]:
+        return []
+
+    def check(self, run: Run) -> None:
+        lm = run.lms["policy"]
+        lm.codec.open(self.task.problem(self.split, 0), lm.context)
+
+    async def __call__(self, run: Run) -> None:
+        scored_P = await self.play(run.models(), run.seed)
+        run.artifact(f"evaluations/{self.name}.json", self.judge(scored_P).data())
+        run.artifact(f"evaluations/{self.name}-samples.json", samples(scored_P, self.correct))
+
+    async def play(self, models: Models, seed: int) -> list[Scored]:
+        """Attempts at each problem; independent of the step and of which model plays."""
+        size = self.task.size(self.split)
+        count = self.problems if size is None else min(size, self.problems)
+        problems = [self.task.problem(self.split, i) for i in range(count)]
+        seeds = [stream(seed, "evaluate", self.split, i) for i in range(count)]
+        groups_P = await gather(*(self.rollout(models, p, s) for p, s in zip(problems, seeds, strict=True)))
+        flat = [replace(group, slot=i) for i, groups in enumerate(groups_P) for group in groups]
+        return list(await gather(*(self.reward(models, group) for group in flat)))
+
+    def judge(self, scored_P: list[Scored]) -> Evaluation:
+        """[P, n] right or wrong and lengths; NaN where there was no verdict."""
+        n = max(len(s.group.trajectories) for s in scored_P)
+        right, lengths = np.full((len(scored_P), n), np.nan), np.full((len(scored_P), n), np.nan)
+        for p, scored in enumerate(scored_P):
+            if self.correct not in scored.terms:
+                raise ValueError(
+                    f"Evaluate.correct names no term: {self.correct!r} is not among {sorted(scored.terms)}"
+                )
+            for g, trajectory in enumerate(scored.group.trajectories):
+                value = float(scored.terms[self.correct][g])
+                right[p, g] = value if value != value or trajectory.stop == "error" else float(value >= 1)
+                lengths[p, g] = sampled_count(trajectory)
+        return Evaluation([s.group.problem.id for s in scored_P], right, lengths)
+
+
+def samples(scored_P: list[Scored], correct: str, count: int = 3) -> list[Mapping[str, Any]]:
+    """The first attempts at the first problems, for people."""
+    return [
+        {
+            "problem": scored.group.problem.id,
+            "prompt": next((t.text for t in scored.group.trajectories[0].turns if t.role == "prompt"), ""),
+            "text": "".join(t.text for t in scored.group.trajectories[0].turns if t.role != "prompt"),
+            "answer": scored.group.problem.answer,
+            "reward": float(scored.rewards[0].sum()),
+            "terms": {name: float(values[0]) for name, values in scored.terms.items()},
+        }
+        for scored in judged(scored_P)[:count]
+    ]

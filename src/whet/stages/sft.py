@@ -1,0 +1,136 @@
+"""Supervised stages: imitate worked solutions, or continue documents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from whet.batching import supervised
+from whet.models.codec import Codec
+from whet.objectives.likelihood import Likelihood
+from whet.randomness import generator
+from whet.run import Run, Save
+from whet.schedule import Count, at
+from whet.stages.learning import Train, learn
+from whet.types import Batch, ModelName, Problem, Row, Task, Trajectory
+
+
+def _imitate() -> Train:
+    return Train(Likelihood(), lr=2e-3, warmup=10, betas=(0.9, 0.99))
+
+
+@dataclass(frozen=True)
+class SFT:
+    """Imitate `problem.info["solution"]`: a text, or messages in which every assistant turn is imitated. Each step
+    takes `problems` problems of `split`; a finite data set goes by in shuffled epochs."""
+
+    task: Task
+    steps: int = 100
+    problems: Count = 64
+    split: str = "train"
+    train: Train = field(default_factory=_imitate)
+    model: ModelName = "policy"
+    save: Save = Save(every=100)
+
+    def trains(self) -> Sequence[str]:
+        return [self.model]
+
+    def check(self, run: Run) -> None:
+        lm = run.lms[self.model]
+        worked(lm.codec, drawn(self.task, self.split, 1, 0, run.seed)[0], lm.context)
+
+    async def __call__(self, run: Run) -> None:
+        lm = run.lms[self.model]
+        for step in range(run.step, self.steps):
+            me = at(self, step)
+            problems = drawn(me.task, me.split, int(me.problems), step, run.stream("draw"))
+            batch = supervised([worked(lm.codec, problem, lm.context) for problem in problems])
+            _learn(run, me.model, me.train, batch, step)
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Continue documents: the loss is on every token. A problem's prompt is the document, cut to the context."""
+
+    task: Task
+    steps: int = 100
+    problems: Count = 64
+    split: str = "train"
+    train: Train = field(default_factory=_imitate)
+    model: ModelName = "policy"
+    save: Save = Save(every=100)
+
+    def trains(self) -> Sequence[str]:
+        return [self.model]
+
+    def check(self, run: Run) -> None:
+        document(
+            run.lms[self.model].codec, drawn(self.task, self.split, 1, 0, run.seed)[0], run.lms[self.model].context
+        )
+
+    async def __call__(self, run: Run) -> None:
+        lm = run.lms[self.model]
+        for step in range(run.step, self.steps):
+            me = at(self, step)
+            problems = drawn(me.task, me.split, int(me.problems), step, run.stream("draw"))
+            batch = supervised([document(lm.codec, problem, lm.context) for problem in problems], name="document")
+            _learn(run, me.model, me.train, batch, step)
+
+
+def _learn(run: Run, model: str, train: Train, batch: Batch, step: int) -> None:
+    started = time.monotonic()
+    metrics = learn(run.learner(model, **train.adamw), train, batch, step=step, seed=run.stream("learn", step))
+    run.tokens += int(batch.trained.sum())
+    run.publish(step + 1, {**metrics, "tokens": run.tokens, "time/learn": time.monotonic() - started})
+
+
+def drawn(task: Task, split: str, count: int, step: int, seed: int) -> list[Problem]:
+    """The problems of one step: fresh ones from an endless task; shuffled epochs of a finite one."""
+    size = task.size(split)
+    if size is None:
+        return [task.problem(split, int(i)) for i in generator(seed, "fresh", step).integers(0, 2**53, count)]
+    out = []
+    for position in range(step * count, (step + 1) * count):
+        epoch, place = divmod(position, size)
+        out.append(task.problem(split, int(_order(size, seed, epoch)[place])))
+    return out
+
+
+@lru_cache(maxsize=4)
+def _order(size: int, seed: int, epoch: int) -> Any:
+    return generator(seed, "epoch", epoch).permutation(size)
+
+
+def worked(codec: Codec, problem: Problem, context: int) -> Trajectory:
+    """A problem with its solution, trained on what the assistant says. ValueError if it has none or is too long."""
+    solution = problem.info.get("solution")
+    if not solution:
+        raise ValueError(f"problem {problem.id!r} has no info['solution'] to imitate; use a task that gives one")
+    trajectory = codec.open(problem, context)
+    for message in [{"role": "assistant", "content": solution}] if isinstance(solution, str) else solution:
+        if message["role"] == "assistant":
+            trajectory = codec.answer(trajectory, message["content"])
+        else:
+            trajectory = codec.insert(trajectory, message["content"], message["role"])
+    length = len(trajectory.rows[-1])
+    if length > context:
+        raise ValueError(
+            f"problem {problem.id!r} with its solution has {length} tokens and the model's context is {context}; "
+            "leave long ones out, or build the model with a larger context"
+        )
+    return trajectory
+
+
+def document(codec: Codec, problem: Problem, context: int) -> Trajectory:
+    """A problem's prompt as a text to continue, all of it trained, with an end-of-sequence token."""
+    if not isinstance(problem.prompt, str) or not problem.prompt:
+        raise ValueError(f"problem {problem.id!r}: Pretrain reads documents, so its prompt must be a non-empty text")
+    tokens = torch.tensor([*codec.tokenizer.encode(problem.prompt), codec.eos[0]][:context])
+    ones, none = torch.ones(len(tokens), dtype=torch.bool), torch.zeros(len(tokens))
+    row = Row(tokens, ~ones, ones, none, torch.full((len(tokens),), -1, dtype=torch.int32))
+    return Trajectory(problem, (row,))
