@@ -57,7 +57,7 @@ def find(order: Order) -> Recipe:
     """The recipe an order names, with its model and settings put in. ValueError for an unknown slug or a file without
     a `recipe`."""
     if order.own:
-        from whet.recipes._own import own_data
+        from whet.own import own_data
 
         recipe = own_data(**order.own)
     elif order.recipe.endswith(".py"):

@@ -23,7 +23,6 @@ from whet.models.lm import LM, save
 from whet.randomness import stream
 from whet.types import ModelName, Policy
 
-
 INTERRUPT = threading.Event()  # set by the command line's handler of Ctrl-C
 
 
