@@ -1,0 +1,88 @@
+"""A model as a folder that plain `transformers` loads, and generates the same greedy text from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors.torch import save_file
+from transformers import GenerationConfig
+from transformers.utils import logging
+
+if TYPE_CHECKING:
+    from whet.models.lm import LM
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
+VALUE_FILE = "value_head.safetensors"
+ENCODER_FILE = "encoders.safetensors"
+
+_CARD = """---
+library_name: transformers
+pipeline_tag: text-generation
+---
+A language model trained with Whet. Load it with `AutoModelForCausalLM.from_pretrained` and
+`AutoTokenizer.from_pretrained`.
+"""
+
+
+def save(lm: LM, folder: str | Path, card: str = "") -> Path:
+    """Write weights (safetensors), tokenizer with chat template, generation config and model card (`card`, README.md).
+
+    All is written beside `folder` and then renamed, so a folder of that name is always whole. An export that is there
+    already is replaced; ValueError for any other folder with something in it. A value head and media encoders go into
+    files of their own, which `transformers` does not read.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / "config.json").exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} holds something that is no model; give a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        _write(lm, beside, card)
+        if folder.exists():
+            folder.rename(old)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars of the library's: only the command line prints."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _write(lm: LM, folder: Path, card: str) -> None:
+    ends = list(lm.codec.eos)
+    kept = lm.hf.generation_config
+    # One without sampling numbers: those of a base model make `generate(do_sample=False)` warn.
+    lm.hf.generation_config = GenerationConfig(
+        eos_token_id=ends[0] if len(ends) == 1 else ends,
+        pad_token_id=lm.codec.pad,
+        bos_token_id=lm.codec.tokenizer.bos_token_id,
+    )
+    try:
+        with quiet():
+            lm.hf.save_pretrained(folder)
+    finally:
+        lm.hf.generation_config = kept
+    lm.codec.tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(card or _CARD, encoding="utf-8")
+    if lm.value_head is not None:
+        save_file({k: v.contiguous() for k, v in lm.value_head.state_dict().items()}, folder / VALUE_FILE)
+    if len(lm.encoders):
+        save_file({k: v.contiguous() for k, v in lm.encoders.state_dict().items()}, folder / ENCODER_FILE)
