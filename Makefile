@@ -1,0 +1,42 @@
+# Everything runs in .venv, made on first use from the pinned versions in constraints.txt.
+PYTHON ?= python3
+SEED ?= 0
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup train test check smoke docs serve clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY)  ## the environment alone
+
+# torch first and by its pinned version: an unpinned one may pull gigabytes of CUDA packages
+$(READY): pyproject.toml constraints.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(READY)
+
+train: $(READY)  ## the quickstart: pretrain, warm up, GRPO, evaluate (SEED=7 for another seed)
+	$(BIN)/whet run quickstart --seed $(SEED)
+
+test: $(READY)  ## the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(READY)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+smoke: $(READY)  ## every recipe and arm for 2 steps
+	$(BIN)/python -m pytest tests/recipes/test_smoke.py
+
+docs: $(READY)  ## build the documentation site into site/
+	$(BIN)/mkdocs build --strict
+
+serve: $(READY)  ## the documentation site on this machine
+	$(BIN)/mkdocs serve
+
+clean:  ## remove the environment and what was built (never runs/)
+	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis
