@@ -25,8 +25,6 @@ class Local:
         self.machine = machine
         for parameter in lm.parameters():
             parameter.requires_grad_(True)
-        if machine.checkpointing:
-            lm.hf.gradient_checkpointing_enable()  # type: ignore[operator]
         self.optimizer = torch.optim.AdamW(
             self._decayed(weight_decay), lr=0.0, betas=betas, eps=eps, fused=machine.device in ("cpu", "cuda")
         )
@@ -46,7 +44,9 @@ class Local:
         """
         device = self.machine.device
         with torch.autocast(device, torch.bfloat16, enabled=self.machine.precision == "bf16"):
-            hidden = self.lm.hidden(batch.tokens.to(device), batch.valid.to(device), batch.media)
+            hidden = self.lm.hidden(
+                batch.tokens.to(device), batch.valid.to(device), batch.media, self.machine.checkpointing
+            )
         places = batch.trained.to(device).clone()
         places[:, 0] = False  # nothing predicts the first token
         rows, columns = places.nonzero(as_tuple=True)

@@ -51,19 +51,13 @@ class Follow:
 
 @dataclass(frozen=True)
 class Critic:
-    """A copy with a value head: PPO's critic, which starts from the policy's weights and learns on its own."""
+    """A copy with a value head: PPO's critic, which starts from the policy's weights and learns on its own.
+    Values are 0 at first, so the first advantages are the returns."""
 
     source: ModelName = "policy"
 
     def derive(self, source: LM) -> LM:
-        critic = copy.deepcopy(source)
-        width = critic.hf.get_input_embeddings().weight.shape[1]
-        critic.value_head = torch.nn.Linear(width, 1)
-        torch.nn.init.zeros_(
-            critic.value_head.weight
-        )  # our choice: values start at 0, so the first advantages are returns
-        torch.nn.init.zeros_(critic.value_head.bias)
-        return critic.to(next(source.parameters()).device)
+        return copy.deepcopy(source).add_value_head()
 
 
 Derived = Frozen | Follow | Critic

@@ -75,9 +75,11 @@ def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -
                 here = small.trained
                 told = {"entropy": outputs.entropy, **metrics}
                 if first:
-                    apart = (outputs.logprobs - small.logprobs).detach().abs()
-                    told["gap/mean"] = apart
-                    gap = max(gap, float(apart[here].max()) if here.any() else 0.0)
+                    known = here & (small.logprobs != 0)  # 0: imitated, sampled by nobody
+                    apart = (outputs.logprobs - small.logprobs).detach().abs()[known]
+                    sums["gap/mean"] += float(apart.sum())
+                    counts["gap/mean"] += len(apart)
+                    gap = max(gap, float(apart.max()) if len(apart) else 0.0)
                 for name, value in told.items():
                     sums[name] += float(value.detach()[here].sum())
                     counts[name] += int(here.sum())
