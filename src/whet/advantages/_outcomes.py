@@ -50,6 +50,9 @@ def whitened(values: list[list[Tensor]], scored_P: list[Scored], eps: float) -> 
     flat = over_std(centred(flat), flat.std(unbiased=False), eps) if len(flat) else flat
     parts = iter(flat.float().split([len(x) for x in seen]))
     return [
-        [torch.zeros_like(x).masked_scatter(on, next(parts)) for x, on in zip(xs, ons, strict=True)]
+        [
+            torch.zeros_like(x, dtype=torch.float32).masked_scatter(on, next(parts))
+            for x, on in zip(xs, ons, strict=True)
+        ]
         for xs, ons in zip(values, trained, strict=True)
     ]
