@@ -238,12 +238,17 @@ def check_advantage(advantage: Advantage) -> None:
             same = all(_near(a, b) for c, x_G in zip(alone, credit.advantages, strict=True) for a, b in _pairs(c, x_G))
             _hold(same, advantage, "other groups change a group's advantages; if that is meant, say batch_wide = True")
         if getattr(advantage, "group_relative", False):
-            for value in (0.0, 1.0, 0.1, -0.7):
-                level = [_level(scored, value) for scored in scored_P[:1]] + scored_P[1:]
-                zero = not any(x.any() for x in advantage(level).advantages[0])
-                _hold(
-                    zero, advantage, f"it is group_relative, and a group of rewards all {value} does not get exactly 0"
-                )
+            _level_is_zero(advantage, seed, scored_P)
+
+
+def _level_is_zero(advantage: Advantage, seed: int, others: list[Scored]) -> None:
+    for attempts in (3, 5, 6, 7):  # our choice: sizes and values whose mean is rounded
+        level = example_scored(seed, groups=1, attempts=attempts)[0]
+        for value in (0.0, 1.0, 0.1, -0.7, 0.3):
+            credit = advantage([_level(level, value), *others])
+            zero = not any(x.any() for x in credit.advantages[0])
+            sentence = f"it is group_relative, and {attempts} rewards of {value} do not get exactly 0"
+            _hold(zero, advantage, sentence)
 
 
 def _credit(advantage: Advantage, credit: Credit, scored_P: list[Scored]) -> None:
