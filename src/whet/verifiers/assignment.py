@@ -12,7 +12,7 @@ _NUMBERED = re.compile(r"\s*[(\[]?[0-9]{1,3}[)\].]\s*")
 
 
 def verify(answer: str, gold: str) -> str:
-    """ "right" iff the answer gives every name of the gold the gold's role, and names nobody else.
+    """Says "right" iff the answer gives every name of the gold the gold's role, and names nobody else.
 
     Pairs are written "Ann=knight", "Ann: knight" or "Ann is a knight", separated by commas, semicolons, line ends or
     "and", in any order and any case. A name with two roles, or a piece that is no pair, is "unparseable".

@@ -10,7 +10,7 @@ _ADORNMENT = " \t\r\n*_\"'`$()[]{}.,:;!"
 
 
 def verify(answer: str, gold: str, letters: str = "ABCDE") -> str:
-    """ "right" iff both name the same letter of `letters`.
+    """Says "right" iff both name the same letter of `letters`.
 
     Understood: "B", "(b)", "**B.**", "\\boxed{B}", "B) Paris", and "... the answer is (B) ..." anywhere. An answer that
     states two different letters is "unparseable": guessing all of them scores nothing.
@@ -32,7 +32,7 @@ def letter(text: str, letters: str = "ABCDE") -> str | None:
     bare = text.strip(_ADORNMENT).removeprefix("\\boxed{").removeprefix("\\text{").strip(_ADORNMENT)
     if len(bare) == 1:
         return bare.upper() if bare.upper() in letters else None
-    stated = re.findall(rf"\b[Aa]nswer(?: is)?:? ?[*_(\[{{$\"']{{0,4}}([{letters}])\b", text)
+    stated = re.findall(rf"\b[Aa]nswer(?: is)?:? ?[*_(\[{{$\"']{{0,4}}(?:\\boxed\{{)?([{letters}])\b", text)
     if not stated and re.match(rf"[(\[*]{{0,3}}[{letters}][)\].:*]", text.lstrip()):
         stated = re.findall(rf"(?:^|[\s(\[*,;])([{letters}])(?=[)\].:*])", text)  # "B) Paris", but not "A) x B) y"
     return stated[0] if len(set(stated)) == 1 else None

@@ -17,7 +17,7 @@ _SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"}
 
 
 def verify(answer: str, gold: str) -> str:
-    """ "right" iff the expression is worth the target and uses exactly the given numbers, each once.
+    """Says "right" iff the expression is worth the target and uses exactly the given numbers, each once.
 
     `gold` is {"numbers": [3, 7, 11], "target": 32} as JSON. An expression has whole numbers, + - * / and parentheses
     and is worked out in fractions; a tail "= 32" is allowed if it names the target. Text is parsed here and never

@@ -6,7 +6,7 @@ from whet.verifiers.gold import BadGold
 
 
 def verify(answer: str, gold: str, case: bool = True) -> str:
-    """ "right" iff words(answer) == words(gold), where words() splits at blank space and drops it at both ends.
+    """Says "right" iff words(answer) == words(gold), where words() splits at blank space and drops it at both ends.
 
     `case=False` also ignores upper and lower case. A blank answer is "unparseable".
     Raises BadGold for a blank gold, which a blank answer would match.

@@ -37,7 +37,7 @@ def function(name: str) -> Callable[..., Any]:
 
 
 def split(path: str) -> tuple[Path, str]:
-    """ "file.py:function" -> the file and the name. ValueError for another form, or a file that is not there."""
+    """The file and the name of "file.py:function". ValueError for another form, or a file that is not there."""
     file, colon, name = path.rpartition(":")
     if not colon or not file.endswith(".py") or not name.isidentifier():
         raise ValueError(f"a function of yours is named 'file.py:function', got {path!r}")

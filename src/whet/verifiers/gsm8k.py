@@ -12,7 +12,7 @@ _NUMBERS = re.compile(r"(?<![0-9A-Za-z.,])[-−+]?\$?(?:[0-9][0-9,]*(?:\.[0-9]+)
 
 
 def verify(answer: str, gold: str) -> str:
-    """ "right" iff the answer's number equals the gold one, exactly (18, 18.00 and $18 are equal).
+    """Says "right" iff the answer's number equals the gold one, exactly (18, 18.00 and $18 are equal).
 
     The number is what follows the last "####" on its line; without one, the last number of the text (Cobbe et al.
     2021, "Training Verifiers to Solve Math Word Problems"). `gold` is a number, or a GSM8K answer with its reasoning.

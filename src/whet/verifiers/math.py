@@ -19,7 +19,7 @@ def prepare(golds: list[str]) -> None:
 
 
 def verify(answer: str, gold: str) -> str:
-    """ "right" iff math-verify finds the two equal: \\frac{1}{2}, 0.5 and \\boxed{1/2} are; so are sets in any order.
+    """Says "right" iff math-verify finds the two equal: \\frac{1}{2}, 0.5 and \\boxed{1/2} are; sets have no order.
 
     Takes LaTeX with or without delimiters, and sentences that hold an expression. math-verify's own time limit is a
     signal that only works in a main thread, so it is off: the pool's deadline stands in for it.

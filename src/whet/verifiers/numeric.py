@@ -26,7 +26,7 @@ class Read(NamedTuple):
 
 
 def verify(answer: str, gold: str, relative: float = 0.0, absolute: float = 0.0) -> str:
-    """ "right" iff |answer - gold| <= max(absolute, relative * |gold|), in exact rational arithmetic.
+    """Says "right" iff |answer - gold| <= max(absolute, relative * |gold|), in exact rational arithmetic.
 
     Reads signs, thousands' commas, decimals, fractions ("3/4", "1 1/2"), exponents, percents, currency signs, number
     words for scale ("2 million") and a unit of up to three words behind the number. Where only one side has a percent

@@ -49,7 +49,7 @@ def prepare(golds: list[str]) -> None:
 
 
 def verify(answer: str, gold: str) -> str:
-    """ "right" iff the data set's scorer gives the answer exactly 1; its partial credit ("77" for "7" is 0.5) is none.
+    """Says "right" iff the data set's scorer gives the answer exactly 1. Partial credit ("77" for "7" is 0.5) is none.
 
     `gold` is {"dataset": name, "entry": {"question", "answer", "metadata"}, "config": {...}} as JSON.
     Raises BadGold when the data set can not be made, or the entry's own answer does not score 1.
@@ -94,7 +94,8 @@ def _tuples(node: Any) -> Any:
 
 def _harmless(name: str, answer: str) -> bool:
     """Whether text may reach a scorer that evaluates it: lists without call, attribute or format; formulas of numbers,
-    single letters and the usual functions, without quote, underscore or attribute."""
+    single letters and the usual functions, without quote, underscore or attribute. "Integral(...)" is no usual function:
+    it would be its own right answer to every question that asks for one."""
     if name in LISTS:
         return not re.search(r"[(){}.\\:@]|__|\bfor\b|\blambda\b", answer)
     if name in FORMULAS:

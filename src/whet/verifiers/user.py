@@ -43,7 +43,7 @@ class UserFunction:
     def __post_init__(self) -> None:
         if self.deadline <= 0:
             raise ValueError(f"UserFunction.deadline must be more than 0 seconds, got {self.deadline}")
-        _look(self.path)
+        look(self.path)
 
     async def __call__(
         self, prompts: Sequence[Any], completions: Sequence[Any], columns: Mapping[str, Sequence[Any]] | None = None
@@ -68,7 +68,7 @@ class UserFunction:
         return [math.nan if value is None else value for value in values]
 
 
-def _look(path: str) -> None:
+def look(path: str) -> None:
     """Find what is wrong with a path before any work, without running the file."""
     try:
         file, name = find.split(path)

@@ -1,0 +1,47 @@
+"""Whether the attempt keeps to the tags it was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from whet.rewards.text import response
+from whet.types import Group
+
+
+@dataclass(frozen=True)
+class TagFormat:
+    """value_g = 1 if the response is <t1>...</t1> <t2>...</t2> ... for the `tags` in order, else 0.
+
+    Strict: each tag exactly once, none inside another, nothing blank inside, and nothing but blank space before,
+    between and behind them. A template that opens the first tag itself counts for it (`rewards.text.response`).
+    Source: the format reward of DeepSeek-R1 (2025, section 2.2.2), which leaves the details open: they are our choice.
+
+    Raises ValueError if there are no tags, one comes twice, or one is not a plain word.
+    """
+
+    tags: tuple[str, ...] = ("think", "answer")
+
+    def __post_init__(self) -> None:
+        if not self.tags or len(set(self.tags)) < len(self.tags):
+            raise ValueError(f"TagFormat.tags must be one or more different words, got {self.tags!r}")
+        for tag in self.tags:
+            if not tag.replace("_", "").replace("-", "").isalnum():
+                raise ValueError(f"TagFormat.tags must be plain words such as 'think', got {tag!r}")
+
+    def __call__(self, group: Group) -> Tensor:
+        return torch.tensor([float(self.holds(response(trajectory))) for trajectory in group.trajectories])
+
+    def holds(self, text: str) -> bool:
+        marks = [mark for tag in self.tags for mark in (f"<{tag}>", f"</{tag}>")]
+        rest = text
+        for i, mark in enumerate(marks):
+            if text.count(mark) != 1:
+                return False
+            between, found, rest = rest.partition(mark)
+            inside = i % 2 == 1  # each odd mark closes a tag
+            if not found or inside != bool(between.strip()):
+                return False
+        return not rest.strip()
