@@ -1,0 +1,200 @@
+"""Problems from your own data: a column of questions and a column of answers."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from whet.tasks.splits import worked
+from whet.tasks.tables import Record, Table, plain, read_tables
+from whet.types import Content, Problem
+
+
+@dataclass(frozen=True)
+class Rows:
+    r"""The rows of a table: a .jsonl, .json, .csv or .parquet file, a `datasets` folder, or a hub name (`tables`).
+
+    The answer is the text of the `answer` column ("": there is none). Where that text is a worked solution, its end is
+    the answer: what follows "####" (GSM8K, thousands' commas removed) or the last \boxed{} (MATH). `info["solution"]`
+    is the worked solution with its answer, in tags, where there is one: that text, or the `solution` column.
+    `info["columns"]` holds the row's other columns, and the answer column as it stands, as JSON values.
+
+    A text becomes one user message, after `system` if that is set; `chat=False` leaves it a text to go on from. A
+    prompt column may hold chat messages too.
+
+    Splits: "test" and "validation" are `test_path`, `validation_path`, or splits that the data set has under these
+    names; where there are none, each holds out the share `holdout` of the distinct prompts, by their hash (at least
+    one), and "train" is the rest: rows of one prompt never part. "all" is `path` before anything is held out.
+
+    Files are read when first needed, and again when they change. ValueError then for a missing or empty file, a missing
+    column (with those there are), a row that has no prompt or answer though others do, a split that has no rows.
+    """
+
+    path: str
+    prompt: str = "question"
+    answer: str = "answer"
+    solution: str = "solution"
+    test_path: str = ""
+    validation_path: str = ""
+    holdout: float = 0.1
+    subset: str = ""
+    system: str = ""
+    chat: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.path or not self.prompt:
+            raise ValueError(f"Rows needs a path and a prompt column, got {self.path!r} and {self.prompt!r}")
+        if not 0 <= self.holdout < 0.5:
+            raise ValueError(f"Rows.holdout is the share of test and of validation, in [0, 0.5), got {self.holdout}")
+        if self.system and not self.chat:
+            raise ValueError("Rows.system is a chat message: leave it empty, or set chat=True")
+
+    def size(self, split: str) -> int | None:
+        return len(self._places(split)[1])
+
+    def problem(self, split: str, i: int) -> Problem:
+        table, places = self._places(split)
+        if not 0 <= i < len(places):
+            hint = "raise holdout, or give a path for it" if not places else f"they are numbered 0 to {len(places) - 1}"
+            raise ValueError(f"{self.path}: {split!r} has {len(places)} rows, got index {i}; {hint}")
+        row = places[i]
+        record = table[row]
+        gold, solution = self._solved(record, row)
+        info: dict[str, Any] = {"columns": {k: plain(v) for k, v in record.items() if k != self.prompt}}
+        return Problem(
+            id=f"{Path(self.path).stem}/{split}/{row}",
+            prompt=self._content(record, row),
+            answer=gold,
+            info=info | ({"solution": solution} if solution else {}),
+        )
+
+    def _places(self, split: str) -> tuple[Table, Sequence[int]]:
+        """The table that a split lies in, and the numbers of its rows there."""
+        stamps = tuple(_stamp(path) for path in (self.path, self.test_path, self.validation_path))
+        splits = _splits(self, stamps)
+        if split not in splits:
+            raise ValueError(f"{self.path}: no split {split!r}; there are {', '.join(sorted(splits))}")
+        return splits[split]
+
+    def _content(self, record: Record, row: int) -> Content:
+        held = record[self.prompt]
+        if isinstance(held, str) and held.strip():
+            messages = [{"role": "user", "content": held}]
+            if not self.chat:
+                return held
+        elif isinstance(held, list) and held and all(isinstance(m, dict) and "role" in m for m in held):
+            messages = held
+        else:
+            raise ValueError(
+                f"{self.path}, row {row + 1}: {self.prompt!r} must hold text or chat messages, got {held!r:.80}"
+            )
+        return ([{"role": "system", "content": self.system}] if self.system else []) + messages
+
+    def _solved(self, record: Record, row: int) -> tuple[str | None, str]:
+        """The answer as text, and a completion to imitate ("" where there is none)."""
+        if not self.answer:
+            return None, ""
+        held = plain(record[self.answer])
+        if held is None or held == "":
+            raise ValueError(f"{self.path}, row {row + 1}: {self.answer!r} is empty; remove the row or fill it in")
+        text = held if isinstance(held, str) else json.dumps(held)
+        gold, thought = split_solution(text)
+        worked_out = record.get(self.solution) if self.solution and self.solution != self.answer else None
+        if not thought and isinstance(worked_out, str):
+            thought = worked_out.strip()
+        return gold, worked(thought, gold) if thought else ""
+
+
+def split_solution(text: str) -> tuple[str, str]:
+    r"""The answer and the solution in `text`: "... #### 42" (GSM8K, without its <<48/2=24>> notes) or
+    "... \boxed{42} ..."; else (text, "")."""
+    before, mark, after = text.rpartition("####")
+    if mark and after.strip() and "\n" not in after.strip():
+        return after.strip().replace(",", ""), re.sub(r"<<[^<>\n]*>>", "", before).strip()
+    boxed = last_boxed(text)
+    if boxed is not None:
+        return boxed, text.strip() if text.strip() != f"\\boxed{{{boxed}}}" else ""
+    return text.strip(), ""
+
+
+def last_boxed(text: str) -> str | None:
+    r"""What the last \boxed{...} holds, braces balanced; None where there is none."""
+    start = text.rfind("\\boxed{")
+    depth = 0
+    for k in range(start + 6, len(text)) if start >= 0 else ():
+        depth += (text[k] == "{") - (text[k] == "}")
+        if depth == 0:
+            return text[start + 7 : k].strip()
+    return None
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """Changes when a file does."""
+    try:
+        found = Path(path).expanduser().stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=8)
+def _splits(rows: Rows, stamps: tuple[tuple[int, int], ...]) -> dict[str, tuple[Table, Sequence[int]]]:
+    tables = read_tables(rows.path, rows.subset)
+    if "train" not in tables and len(tables) == 1:
+        tables = {"train": next(iter(tables.values()))}
+    for split, path in (("test", rows.test_path), ("validation", rows.validation_path)):
+        if path:
+            found = read_tables(path, rows.subset)
+            tables[split] = found.get(split) or next(iter(found.values()))
+    for split, table in tables.items():
+        _check(rows, split, table)
+    splits: dict[str, tuple[Table, Sequence[int]]] = {k: (table, range(len(table))) for k, table in tables.items()}
+    if "train" in tables:
+        splits["all"] = splits["train"]
+        missing = [split for split in ("test", "validation") if split not in tables]
+        for split, places in _held_out(rows, tables["train"], missing).items():
+            splits[split] = (tables["train"], places)
+    return splits
+
+
+def _held_out(rows: Rows, table: Table, missing: list[str]) -> dict[str, list[int]]:
+    """{split: row numbers} of "train" and of the `missing` splits, by the hash of each row's prompt in [0, 1)."""
+    places = [_place(record[rows.prompt]) for record in table]
+    distinct = sorted(set(places))
+    shares, taken = {}, 0
+    for k, split in enumerate(missing, 1):
+        count = max(0, sum(place < k * rows.holdout for place in distinct) - taken)
+        if rows.holdout and not count and len(distinct) - taken > 1:
+            count = 1
+        shares[split] = set(distinct[taken : taken + count])
+        taken += count
+    shares["train"] = set(distinct[taken:])
+    return {split: [k for k, place in enumerate(places) if place in chosen] for split, chosen in shares.items()}
+
+
+def _place(prompt: Any) -> float:
+    text = prompt if isinstance(prompt, str) else json.dumps(plain(prompt), sort_keys=True)
+    digest = hashlib.blake2b(text.strip().encode(errors="replace"), digest_size=8, person=b"whet rows").digest()
+    return int.from_bytes(digest, "little") / 2**64
+
+
+def _check(rows: Rows, split: str, table: Table) -> None:
+    """ValueError where a column is missing, from the table or from some of its rows."""
+    for column in filter(None, (rows.prompt, rows.answer)):
+        there = [column in record for record in table]
+        if all(there):
+            continue
+        k = there.index(False)
+        columns = ", ".join(table[k])
+        if any(there):
+            raise ValueError(f"{rows.path} ({split}): row {k + 1} has no {column!r} though others do; it has {columns}")
+        near = difflib.get_close_matches(column, list(table[k]), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{rows.path} ({split}): no column {column!r}; the columns are {columns}{hint}")
