@@ -144,7 +144,7 @@ def _png_of_pass(curves: Mapping[str, list[tuple[int, float, float, float]]]) ->
         ticks = sorted({point[0] for points in curves.values() for point in points})
         axes.set_xticks(ticks, [str(k) for k in ticks])
         axes.set_xticks([], minor=True)
-        axes.set_ylim(0, 100)
+        axes.set_ylim(0, 103)  # room for markers at 100
         axes.legend(frameon=False)
 
     return _figure("pass@k with 95 % intervals", "k (attempts)", "problems solved (%)", draw)
