@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whet import plots
 from whet.files import append_json, write_json, write_text
+from whet.metrics import plots
 from whet.metrics.evaluation import comparison, per_problem
-from whet.plots import PLOTS, Plot, collect, moving_mean, pass_curves, segments
+from whet.metrics.plots import PLOTS, Plot, collect, moving_mean, pass_curves, segments
 from whet.report import HEADER, rows, write_report
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from whet import plots
 from whet.files import read_json, read_lines, write_text
+from whet.metrics import plots
 
 HEADER = ("metric", "before", "after", "difference", "p")
 
