@@ -17,8 +17,6 @@ GOLD = "Ann=knight, Bob=knave"
         "bob = KNAVE; ann = Knight",
         "Ann: knight\nBob: knave.",
         "Ann is a knight and Bob is a knave",
-    ]
-    + [
         "(1) Ann is a knight\n(2) Bob is a knave",
         "**Ann**: knight, **Bob**: knave",
         "Ann=knight, Bob=knave, ann=knight",

@@ -10,9 +10,29 @@ from whet.verifiers.gold import BadGold
 
 @pytest.mark.parametrize(
     "text",
-    ["B", "b", "(B)", "[B]", "**B**", "B.", "B)", "(b).", "\\boxed{B}", "\\boxed{\\text{B}}", "$B$", "'B'", "B) Paris"]
-    + ["(B) Paris", "B: A city", "B. It is A thing", "The answer is B", "the answer is (B), as shown", "Answer: B"]
-    + ["A is tempting, but the answer is **B**.", "answer: \\boxed{B}"],
+    [
+        "B",
+        "b",
+        "(B)",
+        "[B]",
+        "**B**",
+        "B.",
+        "B)",
+        "(b).",
+        "\\boxed{B}",
+        "\\boxed{\\text{B}}",
+        "$B$",
+        "'B'",
+        "B) Paris",
+        "(B) Paris",
+        "B: A city",
+        "B. It is A thing",
+        "The answer is B",
+        "the answer is (B), as shown",
+        "Answer: B",
+        "A is tempting, but the answer is **B**.",
+        "answer: \\boxed{B}",
+    ],
 )
 def test_letters_are_found_in_their_common_dress(text: str):
     assert letter(text) == "B"
@@ -22,8 +42,22 @@ def test_letters_are_found_in_their_common_dress(text: str):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "\n", "F", "5", "AB", "A B C D E", "A, B, C, D", "A) x B) y", "(A) (B) (C)", "Because it is", "A cat"]
-    + ["the answer is A, or the answer is B", "none"],
+    [
+        "",
+        " ",
+        "\n",
+        "F",
+        "5",
+        "AB",
+        "A B C D E",
+        "A, B, C, D",
+        "A) x B) y",
+        "(A) (B) (C)",
+        "Because it is",
+        "A cat",
+        "the answer is A, or the answer is B",
+        "none",
+    ],
 )
 def test_no_letter_or_several_are_unparseable(text: str):
     assert letter(text) is None

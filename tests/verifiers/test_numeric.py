@@ -48,9 +48,38 @@ def test_numbers_are_read_as_people_write_them(text: str, value: Fraction):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "\n", ".", "-", "abc", "1 2", "1, 2", "1,2", "1,23,4", "5 or 6", "1/0", "1 1/0", "1..2", "1.2.3", "5-3"]
-    + ["1e999999999", "1e-999999999", "1e401", "9" * 10_000, "x = 5, y = 6", "it is 5", "5 is what I would say here"]
-    + ["٣", "1e", "inf", "nan", "0x10", "1_000", " ".join(map(str, range(100)))],
+    [
+        "",
+        " ",
+        "\n",
+        ".",
+        "-",
+        "abc",
+        "1 2",
+        "1, 2",
+        "1,2",
+        "1,23,4",
+        "5 or 6",
+        "1/0",
+        "1 1/0",
+        "1..2",
+        "1.2.3",
+        "5-3",
+        "1e999999999",
+        "1e-999999999",
+        "1e401",
+        "9" * 10000,
+        "x = 5, y = 6",
+        "it is 5",
+        "5 is what I would say here",
+        "٣",
+        "1e",
+        "inf",
+        "nan",
+        "0x10",
+        "1_000",
+        " ".join(map(str, range(100))),
+    ],
 )
 def test_what_is_not_one_number_is_unparseable(text: str):
     assert verify(text, "5") in {"unparseable", "wrong"}

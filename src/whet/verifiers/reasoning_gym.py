@@ -94,7 +94,7 @@ def _tuples(node: Any) -> Any:
 
 def _harmless(name: str, answer: str) -> bool:
     """Whether text may reach a scorer that evaluates it: lists without call, attribute or format; formulas of numbers,
-    single letters and the usual functions, without quote, underscore or attribute. "Integral(...)" is no usual function:
+    single letters and the usual functions, without quote, underscore or attribute. "Integral(...)" is none:
     it would be its own right answer to every question that asks for one."""
     if name in LISTS:
         return not re.search(r"[(){}.\\:@]|__|\bfor\b|\blambda\b", answer)
