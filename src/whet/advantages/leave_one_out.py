@@ -14,7 +14,7 @@ class LeaveOneOut:
     """A_i = R_i - mean_{j != i}(R_j) = G / (G - 1) * (R_i - mean(R)) on every trained token of attempt i.
 
     The baseline does not contain the attempt itself, so the estimate of the gradient is unbiased. Source: Ahmadian et
-    al. 2024 (arXiv 2402.14740), section 2.3; Kool et al. 2019. A group of equal rewards gets exactly 0; so does a group
+    al. 2024 (arXiv 2402.14740); Kool et al. 2019. A group of equal rewards gets exactly 0; so does a group
     of one, which has nobody to be compared with.
     """
 
