@@ -45,13 +45,13 @@ def test_a_fork_goes_its_own_way():
     assert play(other, "7")[0].end == "done"
 
 
-def test_the_dialogue_wins_its_game():
+def test_the_solution_wins_its_game():
     task = Guess(tries=6)
     for i in range(50):
         problem = task.problem("train", i)
         game = task.episode(problem)
         assert isinstance(game, Guessing)
-        said = problem.info["dialogue"]
+        said = problem.info["solution"]
         steps = play(game, *(m["content"] for m in said if m["role"] == "assistant"))
         assert [s.content for s in steps[:-1]] == [m["content"] for m in said if m["role"] == "env"]
         assert steps[-1] == Step("right", 1.0, "done")

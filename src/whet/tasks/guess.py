@@ -18,7 +18,7 @@ class Guess:
 
     Each action's last integer is the guess. The episode answers "higher", "lower", or ends with reward 1 at the right
     one; after `tries` guesses it is cut off ("truncated") with reward 0. An action without an integer uses up a try.
-    The hidden number is `answer`; `info["dialogue"]` is a whole good game (bisection) as chat messages.
+    The hidden number is `answer`; `info["solution"]` is a whole good game (bisection) as chat messages.
     """
 
     width: Count = 15
@@ -43,7 +43,7 @@ class Guess:
             id=f"guess/{split}/{i}",
             prompt=[{"role": "user", "content": self._question(low)}],
             answer=str(hidden),
-            info={"dialogue": self._bisect(low, hidden), "tries": int(self.tries)},
+            info={"solution": self._bisect(low, hidden), "tries": int(self.tries)},
         )
 
     def episode(self, problem: Problem) -> Episode:

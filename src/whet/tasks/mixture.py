@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from whet.randomness import generator
 from whet.schedule import Number
-from whet.types import Problem, Task
+from whet.types import Episode, Problem, Task
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,14 @@ class Mixture:
         name, index = self._place(split, i)
         problem = self.sources[name].problem(split, index)
         return replace(problem, id=f"{name}:{problem.id}", info={**problem.info, "source": name})
+
+    def episode(self, problem: Problem) -> Episode:
+        """The source's own. ValueError if that source has no episodes."""
+        name = problem.info["source"]
+        source = self.sources[name]
+        if not hasattr(source, "episode"):
+            raise ValueError(f"Mixture: source {name!r} ({type(source).__name__}) has no episodes to play in")
+        return source.episode(problem)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _place(self, split: str, i: int) -> tuple[str, int]:
         """The source of problem i, and its index there."""

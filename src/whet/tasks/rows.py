@@ -14,7 +14,7 @@ from typing import Any
 
 from whet.tasks.splits import worked
 from whet.tasks.tables import Record, Table, plain, read_tables
-from whet.types import Content, Problem
+from whet.types import Content, Message, Problem
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Rows:
             raise ValueError(f"{self.path}: {split!r} has {len(places)} rows, got index {i}; {hint}")
         row = places[i]
         record = table[row]
-        gold, solution = self._solved(record, row)
+        gold, solution = self._solved(record)
         info: dict[str, Any] = {"columns": {k: plain(v) for k, v in record.items() if k != self.prompt}}
         return Problem(
             id=f"{Path(self.path).stem}/{split}/{row}",
-            prompt=self._content(record, row),
+            prompt=self._content(record[self.prompt]),
             answer=gold,
             info=info | ({"solution": solution} if solution else {}),
         )
@@ -83,27 +83,17 @@ class Rows:
             raise ValueError(f"{self.path}: no split {split!r}; there are {', '.join(sorted(splits))}")
         return splits[split]
 
-    def _content(self, record: Record, row: int) -> Content:
-        held = record[self.prompt]
-        if isinstance(held, str) and held.strip():
-            messages = [{"role": "user", "content": held}]
-            if not self.chat:
-                return held
-        elif isinstance(held, list) and held and all(isinstance(m, dict) and "role" in m for m in held):
-            messages = held
-        else:
-            raise ValueError(
-                f"{self.path}, row {row + 1}: {self.prompt!r} must hold text or chat messages, got {held!r:.80}"
-            )
+    def _content(self, held: str | list[Message]) -> Content:
+        if isinstance(held, str) and not self.chat:
+            return held
+        messages = [{"role": "user", "content": held}] if isinstance(held, str) else held
         return ([{"role": "system", "content": self.system}] if self.system else []) + messages
 
-    def _solved(self, record: Record, row: int) -> tuple[str | None, str]:
+    def _solved(self, record: Record) -> tuple[str | None, str]:
         """The answer as text, and a completion to imitate ("" where there is none)."""
         if not self.answer:
             return None, ""
         held = plain(record[self.answer])
-        if held is None or held == "":
-            raise ValueError(f"{self.path}, row {row + 1}: {self.answer!r} is empty; remove the row or fill it in")
         text = held if isinstance(held, str) else json.dumps(held)
         gold, thought = split_solution(text)
         worked_out = record.get(self.solution) if self.solution and self.solution != self.answer else None
@@ -158,7 +148,7 @@ def _splits(rows: Rows, stamps: tuple[tuple[int, int], ...]) -> dict[str, tuple[
     splits: dict[str, tuple[Table, Sequence[int]]] = {k: (table, range(len(table))) for k, table in tables.items()}
     if "train" in tables:
         splits["all"] = splits["train"]
-        missing = [split for split in ("test", "validation") if split not in tables]
+        missing = [split for split in ("validation", "test") if split not in tables]
         for split, places in _held_out(rows, tables["train"], missing).items():
             splits[split] = (tables["train"], places)
     return splits
@@ -170,9 +160,9 @@ def _held_out(rows: Rows, table: Table, missing: list[str]) -> dict[str, list[in
     distinct = sorted(set(places))
     shares, taken = {}, 0
     for k, split in enumerate(missing, 1):
-        count = max(0, sum(place < k * rows.holdout for place in distinct) - taken)
-        if rows.holdout and not count and len(distinct) - taken > 1:
-            count = 1
+        below = sum(place < k * rows.holdout for place in distinct)
+        room = len(distinct) - taken - 1 - (len(missing) - k)  # one each for the splits to come and for "train"
+        count = max(0, min(max(below - taken, 1), room)) if rows.holdout else 0
         shares[split] = set(distinct[taken : taken + count])
         taken += count
     shares["train"] = set(distinct[taken:])
@@ -186,15 +176,25 @@ def _place(prompt: Any) -> float:
 
 
 def _check(rows: Rows, split: str, table: Table) -> None:
-    """ValueError where a column is missing, from the table or from some of its rows."""
-    for column in filter(None, (rows.prompt, rows.answer)):
-        there = [column in record for record in table]
-        if all(there):
-            continue
-        k = there.index(False)
-        columns = ", ".join(table[k])
-        if any(there):
-            raise ValueError(f"{rows.path} ({split}): row {k + 1} has no {column!r} though others do; it has {columns}")
-        near = difflib.get_close_matches(column, list(table[k]), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{rows.path} ({split}): no column {column!r}; the columns are {columns}{hint}")
+    """ValueError for the first row that can not become a problem, before any work is done with the others."""
+    for k, record in enumerate(table):
+        where = f"{rows.path} ({split}), row {k + 1}"
+        for column in filter(None, (rows.prompt, rows.answer)):
+            if column not in record:
+                raise ValueError(_missing(column, where, record, others=k > 0))
+        held = record[rows.prompt]
+        if not (held.strip() if isinstance(held, str) else _is_chat(held)):
+            raise ValueError(f"{where}: {rows.prompt!r} must hold text or chat messages, got {held!r:.80}")
+        if rows.answer and record[rows.answer] in (None, ""):
+            raise ValueError(f"{where}: {rows.answer!r} is empty; remove the row or fill it in")
+
+
+def _missing(column: str, where: str, record: Record, others: bool) -> str:
+    near = difflib.get_close_matches(column, list(record), 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    mixed = ", though the rows before it have: the rows do not have the same columns" if others else ""
+    return f"{where} has no column {column!r}{mixed}; its columns are {', '.join(record)}{hint}"
+
+
+def _is_chat(held: Any) -> bool:
+    return isinstance(held, list) and held != [] and all(isinstance(m, dict) and "role" in m for m in held)
