@@ -68,10 +68,11 @@ class GAE:
         rewards = torch.zeros_like(values).index_add(0, action, late)
         following = torch.cat([values[1:], values.new_zeros(1)]) if len(values) else values
         deltas = rewards + self.discount * following - values
-        advantages, running = torch.zeros_like(deltas), 0.0
-        for k in range(len(deltas) - 1, -1, -1):
-            running = float(deltas[k]) + self.discount * self.trace * running
-            advantages[k] = running
+        backwards, running = [], 0.0
+        for delta in reversed(deltas.tolist()):
+            running = delta + self.discount * self.trace * running
+            backwards.append(running)
+        advantages = torch.tensor(backwards[::-1], dtype=torch.float64)
         place = torch.zeros(len(trained))
         return (
             place.masked_scatter(trained, advantages.float()),

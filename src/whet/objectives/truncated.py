@@ -27,7 +27,8 @@ class Truncated:
     training", cap 2; after Espeholt et al. 2018, arXiv 1802.01561); "mask" is IcePop (Ling Team 2025, arXiv 2510.18855,
     low 0.5, cap 5) and, with low = 0, masked importance sampling.
 
-    rho = 1 leaves the inner objective as it is. The log-ratio is clamped to +-20 nats. Raises ValueError for an unknown
+    rho = 1 leaves the inner objective as it is. Imitated tokens, which no engine sampled, have no rho: put this inside
+    `Plus` around the sampled groups' objective, not around the whole. The log-ratio is clamped to +-20 nats. Raises ValueError for an unknown
     mode, `low` above `cap`, or a batch without proximal log-probs.
     """
 
