@@ -28,8 +28,8 @@ class Truncated:
     low 0.5, cap 5) and, with low = 0, masked importance sampling.
 
     rho = 1 leaves the inner objective as it is. Imitated tokens, which no engine sampled, have no rho: put this inside
-    `Plus` around the sampled groups' objective, not around the whole. The log-ratio is clamped to +-20 nats. Raises ValueError for an unknown
-    mode, `low` above `cap`, or a batch without proximal log-probs.
+    `Plus` around the sampled groups' objective, not around the whole. The log-ratio is clamped to +-20 nats. Raises
+    ValueError for an unknown mode, `low` above `cap`, or a batch without proximal log-probs.
     """
 
     objective: Objective = field(default_factory=Clip)
