@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from whet.rewards.format import TagFormat
+from whet.types import Group
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>a</think><answer>5</answer>", " <think>\na < b\n</think>\n\n<answer> 5 </answer>\n"]
+)
+def test_the_tags_in_order_hold(text: str):
+    assert TagFormat().holds(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "5",
+        "<think>a</think>",
+        "<answer>5</answer>",
+        "<answer>5</answer><think>a</think>",
+        "<think></think><answer>5</answer>",
+        "<think>a</think><answer> </answer>",
+        "<think>a</think><answer>5</answer> so",
+        "so <think>a</think><answer>5</answer>",
+        "<think>a</think> so <answer>5</answer>",
+        "<think>a<answer>5</answer></think>",
+        "<think>a</think><answer>5</answer><answer>6</answer>",
+        "<think>a<think>b</think></think><answer>5</answer>",
+        "<think>a</think><answer>5",
+        "think>a</think><answer>5</answer>",
+        "<Think>a</Think><answer>5</answer>",
+        "a</think><answer>5</answer>",
+    ],
+)
+def test_anything_else_does_not(text: str):
+    assert not TagFormat().holds(text)
+
+
+def test_a_group_gets_one_value_each(texts: Callable[..., Group]):
+    group = texts("<think>a</think><answer>5</answer>", "5", "a</think><answer>5</answer>")
+    assert TagFormat()(group).tolist() == [1, 0, 0]
+
+
+def test_a_thought_that_the_template_opened_counts(texts: Callable[..., Group]):
+    assert TagFormat()(texts("a</think><answer>5</answer>", opened="<think>")).tolist() == [1]
+
+
+def test_other_tags_can_be_asked_for(texts: Callable[..., Group]):
+    assert TagFormat(("plan", "code", "check")).holds("<plan>a</plan><code>b</code><check>c</check>")
+
+
+@pytest.mark.parametrize("tags", [(), ("a", "a"), ("a b",), ("<a>",), ("",)])
+def test_senseless_tags_are_refused(tags: tuple[str, ...]):
+    with pytest.raises(ValueError, match=r"TagFormat\.tags"):
+        TagFormat(tags)
