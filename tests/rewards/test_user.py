@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from whet.contracts import check_reward
 from whet.rewards.user import UserReward
 from whet.scoring import Weighted
 from whet.types import Group, Media
@@ -62,6 +63,10 @@ def test_an_error_names_reward_problem_and_value(path: str, texts: Callable[...,
     reward = Weighted({"mine": UserReward(f"{path}:bad")})
     with pytest.raises(ValueError, match=r"(?s)'mine'.*'task/1'.*rewards\.py:bad.*'good'"):
         asyncio.run(reward({}, texts("5", "6")))
+
+
+def test_it_keeps_the_promises_of_a_reward(path: str):
+    check_reward(UserReward(f"{path}:columns"))
 
 
 def test_media_can_not_be_given(path: str, texts: Callable[..., Group]):

@@ -37,6 +37,13 @@ def test_partial_credit_is_none():
     assert verify(entry["answer"] * 2, text) == "wrong"
 
 
+def test_a_scorer_that_takes_anything_is_not_trusted():
+    text, entry = gold("game_of_life_halting")
+    assert verify(str(entry["answer"]), text) == "right"
+    assert verify(str(entry["answer"] != "True"), text) == "wrong"
+    assert verify("anything", text) == "wrong"
+
+
 def test_several_answers_may_be_right():
     entry = {"question": "", "answer": "3+4", "metadata": {"numbers": [3, 4], "target": 7}}
     text = json.dumps({"dataset": "countdown", "config": {}, "entry": entry})

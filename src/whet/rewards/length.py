@@ -112,3 +112,6 @@ async def _outcome(term: Term, group: Group) -> Tensor:
 def _at_least(name: str, value: object, least: int) -> None:
     if isinstance(value, (int, float)) and value < least:
         raise ValueError(f"{name} must be at least {least} tokens, got {value}")
+
+
+EXAMPLES = [LinearLength(), CosineLength(correct=LinearLength(shortest=1.0, longest=0.0)), SoftOverlong()]

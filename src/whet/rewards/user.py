@@ -59,3 +59,6 @@ class UserReward:
                 f"problem {problem.id!r} has no column {missing[0]!r}; it has {', '.join(there)}; rename it"
             )
         return {name: there[name] for name in self.columns}
+
+
+EXAMPLES: list[UserReward] = []  # there is none without a file of the user's

@@ -192,10 +192,12 @@ class Pool:
                     raise
 
     def _start(self) -> WorkerProcess:
+        if self._closed:
+            raise Died("the pool was closed")
         process = WorkerProcess(self.memory)
         with self._lock:
             self._processes.add(process)
-        if self._closed:
+        if self._closed:  # in the meantime: `close` may have missed this one
             self._drop(process)
             raise Died("the pool was closed")
         return process

@@ -73,10 +73,19 @@ def _scorer(gold: str) -> tuple[str, Any]:
     if not isinstance(entry.get("answer"), str):  # some data sets have many answers and keep none
         return name, functools.partial(dataset.score_answer, entry=entry)
     for candidate in (entry, _tuples(entry)):  # JSON has no tuples, and a few scorers compare with them
+        score = functools.partial(dataset.score_answer, entry=candidate)
         with contextlib.suppress(Exception):  # a scorer that can not take the one form may take the other
-            if dataset.score_answer(entry["answer"], candidate) == 1:
-                return name, functools.partial(dataset.score_answer, entry=candidate)
+            if score(entry["answer"]) == 1:
+                return name, _wary(score, entry["answer"])
     raise BadGold(f"the answer of this reasoning-gym entry does not score 1 in data set {name!r}: {gold[:80]!r}")
+
+
+def _wary(score: Any, right: str) -> Any:
+    """`score`, or, where a scorer takes anything for right (game_of_life_halting does), equality with the answer."""
+    with contextlib.suppress(Exception):
+        if score("no answer") == 1:
+            return lambda answer: float(answer == right)
+    return score
 
 
 @functools.lru_cache(maxsize=64)
