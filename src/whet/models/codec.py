@@ -28,8 +28,8 @@ class Codec:
         self.eos: tuple[int, ...] = tuple(dict.fromkeys((*first, *also_eos)))
         self.templated = bool(getattr(tokenizer, "chat_template", None))
         end = self._turn_end
-        if len(end) and end[0] in tokenizer.all_special_ids and end[0] not in self.eos:
-            self.eos = (*self.eos, end[0])
+        if end and end[-1] not in self.eos:
+            self.eos = (*self.eos, end[-1])
         if not self.eos:
             raise ValueError("the tokenizer has no EOS token: an answer could never end; set tokenizer.eos_token")
         self.pad: int = self.eos[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
@@ -81,9 +81,9 @@ class Codec:
             return self._finish(trajectory, content, "assistant", trained)
         messages = _as_messages(content, role)
         ids, media = self._tokens(self._after_assistant(messages, opens=True))
-        last = int(trajectory.rows[-1].tokens[-1])
-        if last in self._hidden and ids[:1] == [last]:
-            ids, media = ids[1:], [replace(m, start=m.start - 1) for m in media]
+        end = self._turn_end
+        if end and int(trajectory.rows[-1].tokens[-1]) == end[-1] and ids[: len(end)] == end:
+            ids, media = ids[len(end) :], [replace(m, start=m.start - len(end)) for m in media]
         text = "\n".join(_said(m["content"]) for m in messages)
         return self._append(trajectory, ids, media, str(messages[-1]["role"]), text, trained)
 
@@ -95,7 +95,7 @@ class Codec:
     def _finish(self, trajectory: Trajectory, content: Content, role: str, trained: bool) -> Trajectory:
         ids, media = self._tokens(_parts(content))
         chat = _messages(trajectory.problem.prompt)
-        end = self._turn_end[:1] if chat and self._turn_end else [self.eos[0]]
+        end = self._turn_end if chat and self._turn_end else [self.eos[0]]
         return self._append(trajectory, [*ids, *end], media, role, _said(content), trained)
 
     def _append(
@@ -122,13 +122,17 @@ class Codec:
 
     @cached_property
     def _turn_end(self) -> list[int]:
-        """The tokens that the template puts behind an assistant's words, first the one a model has to sample."""
+        """What ends an assistant's turn: the tokens that the template puts behind its words, up to the first special
+        one (the newline that may follow belongs to the next turn). Empty if there is none."""
         if not self.templated:
             return []
         try:
-            return self._tokens(self._after_assistant([], opens=False))[0]
+            ids, _ = self._tokens(self._after_assistant([], opens=False))
         except ValueError:
             return []
+        added = self.tokenizer.added_tokens_decoder
+        special = [k for k, i in enumerate(ids) if i in self.eos or (i in added and added[i].special)]
+        return ids[: special[0] + 1] if special else []
 
     def _after_assistant(self, messages: list[Message], opens: bool) -> list[Any]:
         """What the template puts behind an assistant's words for `messages`: the conversation with a stand-in for

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import TYPE_CHECKING
 from safetensors.torch import save_file
 from transformers import GenerationConfig
 from transformers.utils import logging
+
+from whet import files
 
 if TYPE_CHECKING:
     from whet.models.lm import LM
@@ -32,25 +32,15 @@ A language model trained with Whet. Load it with `AutoModelForCausalLM.from_pret
 def save(lm: LM, folder: str | Path, card: str = "") -> Path:
     """Write weights (safetensors), tokenizer with chat template, generation config and model card (`card`, README.md).
 
-    All is written beside `folder` and then renamed, so a folder of that name is always whole. An export that is there
-    already is replaced; ValueError for any other folder with something in it. A value head and media encoders go into
+    A folder of that name is always whole (see `files.folder`). An export that is there already is replaced; ValueError
+    for any other folder with something in it. A value head and media encoders go into
     files of their own, which `transformers` does not read.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / "config.json").exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} holds something that is no model; give a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
+    with files.folder(folder, exists="replace") as beside:
         _write(lm, beside, card)
-        if folder.exists():
-            folder.rename(old)
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 

@@ -182,14 +182,18 @@ def _check(lm: LM, name: str) -> None:
     count = min(6, lm.context)
     tokens = (torch.arange(count, device=lm.device) * 7 + 3).remainder(lm.vocab)[None]
     hidden = lm.hidden(tokens)
-    logits, own = lm.logits(hidden[0]), lm.hf(input_ids=tokens, use_cache=False).logits[0].float()
-    scale = own.abs().max().clamp(min=1.0)
     tolerance = 1e-4 if hidden.dtype == torch.float32 else 3e-2  # our choice
-    if logits.shape != own.shape or ((logits - own).abs().max() > tolerance * scale):
-        raise ValueError(f"{name}: {architecture} does something behind its output head that LM.logits does not know")
-    first = lm.logits(lm.hidden(tokens[:, : count // 2])[0])
-    if (first - logits[: count // 2]).abs().max() > 10 * tolerance * scale:
+    first = lm.hidden(tokens[:, : count // 2])
+    if _apart(first, hidden[:, : count // 2]) > 10 * tolerance:
         raise ValueError(f"{name}: {architecture} looks at later tokens; give a causal language model")
+    logits, own = lm.logits(hidden[0]), lm.hf(input_ids=tokens, use_cache=False).logits[0].float()
+    if logits.shape != own.shape or _apart(logits, own) > tolerance:
+        raise ValueError(f"{name}: {architecture} does something behind its output head that LM.logits does not know")
+
+
+def _apart(x: Tensor, y: Tensor) -> float:
+    """The greatest difference, relative to the greatest entry."""
+    return float((x - y).abs().max() / y.abs().max().clamp(min=1e-6))
 
 
 def _no_dropout(hf: Any) -> None:
