@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     {"run"},
     {"stages", "metrics"},
     {"recipe", "settings", "typed", "report"},
-    {"recipes", "contracts", "examples", "launch", "own", "evaluating", "screen", "cli"},
+    {"recipes", "contracts", "examples", "launch", "own", "evaluating", "outline", "screen", "cli"},
 ]
 APART = FLOORS[3]
 

@@ -1,0 +1,156 @@
+"""What `whet eval` does: a model's pass@k on a shipped task or on a file of problems and answers, as plain data."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from whet.engines.native import Native
+from whet.files import plain
+from whet.machines.profile import Machine, cpu
+from whet.metrics.evaluation import estimates, per_problem
+from whet.models.pretrained import Pretrained
+from whet.own import there
+from whet.rewards.named import named
+from whet.rollouts.sample import Sample
+from whet.scoring import Weighted
+from whet.settings import override
+from whet.stages.evaluate import Evaluate, samples
+from whet.tasks.chain_sum import ChainSum
+from whet.tasks.countdown import Countdown
+from whet.tasks.gym import Gym
+from whet.tasks.knights_knaves import KnightsKnaves
+from whet.tasks.rows import Rows
+from whet.tasks.string_functions import StringFunctions
+from whet.tasks.tables import Record, read_tables
+from whet.types import Decoding, Scored, Task
+
+# The shipped tasks by name, each with the reward that judges its answers.
+TASKS: dict[str, tuple[Callable[[], Task], str]] = {
+    "chain-sum": (ChainSum, "exact"),
+    "countdown": (Countdown, "countdown"),
+    "knights-knaves": (KnightsKnaves, "assignment"),
+    "string-functions": (StringFunctions, "exact"),
+}
+GYM = "gym:"  # gym:NAME is a data set of reasoning-gym
+
+# Column names of published problem sets (GSM8K, MATH, AIME, BIG-Bench), the likelier first; upper and lower case alike.
+_PROMPTS = ("question", "problem", "prompt", "input", "query", "instruction")
+_ANSWERS = ("answer", "final_answer", "target", "solution", "gold", "expected_answer", "output", "label")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a model: problems, who judges the answers, and which split is played."""
+
+    task: Task
+    reward: str
+    split: str = "test"
+
+
+def asked(
+    task: str, settings: Sequence[str] = (), prompt: str = "", answer: str = "", reward: str = "", system: str = ""
+) -> Asked:
+    """A shipped task by name, or a file or data set with its columns found by their names unless they are given.
+
+    ValueError for an unknown task (with the nearest), a file whose columns can not be told, a setting that is wrong.
+    """
+    if task in TASKS:
+        make, judge = TASKS[task]
+        return Asked(override(make(), settings), reward or judge)
+    if task.startswith(GYM):
+        return Asked(override(Gym(task.removeprefix(GYM)), settings), reward or "reasoning_gym")
+    if not _is_data(task):
+        known = [*TASKS, GYM + "NAME"]
+        near = difflib.get_close_matches(task, TASKS, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
+        raise ValueError(f"there is no task {task!r}; {hint} (or the path of a file of problems and answers)")
+    tables = read_tables(there(task, "task file"))
+    first = (tables.get("test") or next(iter(tables.values())))[0]
+    prompt, answer = (
+        _column(first, prompt, _PROMPTS, task, "--prompt"),
+        _column(first, answer, _ANSWERS, task, "--answer"),
+    )
+    rows = override(Rows(task, prompt, answer, system=system, holdout=0.0), settings)
+    return Asked(rows, reward or _judge(first, prompt, answer), "test" if rows.size("test") else "all")
+
+
+def evaluate(
+    model: str,
+    what: Asked,
+    attempts: int = 8,
+    problems: int = 200,
+    max_tokens: int = 256,
+    temperature: float = 1.0,
+    seed: int = 0,
+    machine: Machine = cpu,
+) -> dict[str, Any]:
+    """{"model", "reward", "split", "problems", "attempts", "seed", "decoding", "metrics": {"pass@k" or "length":
+    {"value", "low", "high"}}, "outcomes": {word: count}, "examples": [...]}, all JSON values.
+
+    pass@k for k = 1, 2, 4, ... up to `attempts`, over the first `problems` problems of the split.
+    ValueError for a model that can not be loaded, or a prompt that does not fit it.
+    """
+    decoding = Decoding(max_tokens=max_tokens, temperature=temperature)
+    stage = Evaluate(
+        what.task,
+        Sample(group=attempts, decoding=decoding),
+        Weighted({"correct": named(what.reward)}),
+        split=what.split,
+        problems=problems,
+    )
+    lm = Pretrained(there(model, "model folder")).build(seed).to(machine.device)
+    engine = Native(lm, rows=machine.rows)
+    scored_P = asyncio.run(stage.play({"policy": engine}, seed))
+    found = estimates(per_problem(*stage.judge(scored_P)))
+    return plain(
+        {
+            "model": model,
+            "task": type(what.task).__name__,
+            "reward": what.reward,
+            "split": what.split,
+            "problems": len(scored_P),
+            "attempts": attempts,
+            "seed": seed,
+            "decoding": {"max_tokens": max_tokens, "temperature": temperature},
+            "metrics": {name: asdict(estimate) for name, estimate in found.items()},
+            "outcomes": outcomes(scored_P),
+            "examples": samples(scored_P),
+        }
+    )
+
+
+def outcomes(scored_P: Sequence[Scored]) -> dict[str, int]:
+    """How often the verifier said what; empty where none spoke."""
+    return dict(Counter(word for scored in scored_P for words in scored.outcomes.values() for word in words))
+
+
+def _is_data(task: str) -> bool:
+    """A path, a file name or a hub name; a plain word is a task."""
+    return "/" in task or Path(task).suffix != "" or Path(task).expanduser().exists()
+
+
+def _column(first: Record, given: str, likely: Sequence[str], file: str, option: str) -> str:
+    """The column that was given, or the first likely one that the data has. `Rows` checks a given one."""
+    if given:
+        return given
+    there = {name.lower(): name for name in first}
+    for name in likely:
+        if name in there:
+            return there[name]
+    raise ValueError(f"{file}: which column is it? the columns are {', '.join(first)}; say it with {option}")
+
+
+def _judge(first: Record, prompt: str, answer: str) -> str:
+    """The reward that suits a file: by the form of its first row."""
+    held = str(first.get(answer, ""))
+    if "####" in held:
+        return "gsm8k"
+    if prompt.lower() == "problem" or "\\boxed" in held or "$" in held:
+        return "math"
+    return "exact"
