@@ -112,7 +112,7 @@ def _datasets(path: Path | str, subset: str) -> dict[str, Table]:
 
 
 class _Lazy(Sequence[Record]):
-    """Rows that stay in the library's memory map until they are asked for; images and sounds are not decoded."""
+    """Rows that stay in the library's memory map until they are asked for."""
 
     def __init__(self, held: Any) -> None:
         self.held = held
