@@ -153,6 +153,7 @@ def train(
     ] = -1,
     samples: Annotated[int, typer.Option(min=1, help="Attempts per problem in the evaluations.")] = 8,
     test_problems: Annotated[int, typer.Option(min=2, help="Problems in the evaluations.")] = 100,
+    reward_deadline: Annotated[float, typer.Option(min=0.1, help="Seconds that a function of yours may take.")] = 60.0,
     seed: Seed = 0,
     machine: OnMachine = "cpu",
     out: Out = None,
@@ -176,7 +177,7 @@ def train(
             **{"model": model, "data": data, "prompt": prompt, "answer": answer, "reward": reward, "test": test},
             **{"system": system, "steps": steps, "group": group, "problems": problems, "max_tokens": max_tokens},
             **{"temperature": temperature, "lr": lr, "sft_steps": sft_steps, "samples": samples},
-            "test_problems": test_problems,
+            **{"test_problems": test_problems, "reward_deadline": reward_deadline},
         }
     )
     name = "".join(c if c.isalnum() else "-" for c in Path(data).stem).strip("-") or "data"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from whet.objectives.clip import Clip
 from whet.objectives.likelihood import Likelihood
 from whet.recipe import Buildable, Made, Recipe, cache
 from whet.rewards.named import named
+from whet.rewards.user import UserReward
 from whet.rewards.verified import Verified
 from whet.rollouts.sample import Sample
 from whet.run import Save, Stage
@@ -56,13 +58,15 @@ def own_data(
     sft_steps: int = -1,
     samples: int = 8,
     test_problems: int = 100,
+    reward_deadline: float = 60.0,
 ) -> Recipe:
     """GRPO with clip-higher on the rows of a file or data set: `steps` steps of `problems` problems with `group`
     attempts each, evaluated before and after on `test` (or on rows held out) with `samples` attempts per problem.
 
     `model`: a folder, a hub name, or "tiny": a small random model whose tokenizer is learned from the data. `reward`:
     see `rewards.named`. `lr` 0 and `sft_steps` -1 mean: what suits the model (for a tiny one a warm start of 200 steps
-    on the worked solutions, where all problems have one; for others none).
+    on the worked solutions, where all problems have one; for others none). `reward_deadline`: seconds that a user's
+    reward function may take for one problem's attempts.
 
     ValueError for data, columns, rewards and prompts that can not work; nothing but a tokenizer is written.
     """
@@ -73,6 +77,8 @@ def own_data(
                 f"{data} has too few different prompts for a {split!r} split; add rows, or give a test file"
             )
     term = named(reward)
+    if isinstance(term, UserReward):
+        term = replace(term, deadline=reward_deadline)
     _check_golds(term, reward, rows, answer)
     decoding = Decoding(max_tokens=max_tokens, temperature=temperature)
     tiny = model == TINY
@@ -107,6 +113,18 @@ def settled(arguments: dict[str, Any]) -> dict[str, Any]:
     if colon and Path(file).expanduser().exists():
         out["reward"] = f"{Path(file).expanduser().resolve()}:{function}"
     return out
+
+
+def command(arguments: Mapping[str, Any], seed: int = 0, settings: Sequence[str] = ()) -> str:
+    """The `whet train ...` that says these arguments; of files only the names, as it is read elsewhere."""
+    words = ["whet", "train"]
+    for name, value in {**arguments, "seed": seed}.items():
+        if value != "" or name == "answer":
+            local = isinstance(value, str) and value.startswith("/")
+            words += [f"--{name.replace('_', '-')}", Path(value).name if local else str(value)]
+    for setting in settings:
+        words += ["--set", setting]
+    return shlex.join(words)
 
 
 def there(name: str, what: str) -> str:

@@ -176,7 +176,7 @@ def show_results(console: Console, folder: Path) -> None:
     found = rows(read_json(folder / "report.json"))
     if found:
         show_table(console, HEADER, found, "95 % intervals over problems; p: paired two-sided test of the difference")
-    for file in sorted((folder / "evaluations" / "after").glob("*.json")):
+    for file in sorted((folder / "evaluations" / "after").glob("*.json"))[:1]:
         show_attempts(console, read_json(file).get("samples", []))
     console.print()
     for word, said in (
