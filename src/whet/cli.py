@@ -251,7 +251,7 @@ def resume(run: Annotated[Path, typer.Argument(help="The folder of a run that wa
 
     with _told() as console:
         screen = screen_for(console)
-        with _stoppable(screen), _saved(run, []):
+        with _saved(run, []), _stoppable(screen):
             go_on(run, screen)
         show_results(_console(), run)
 
@@ -332,7 +332,7 @@ def _run(order: Order, arms: Sequence[str], out: Path | None, console: Console) 
     for number, (arm, folder) in enumerate(folders.items()):
         if len(arms) > 1:
             typer.echo(f"arm {arm} ({number + 1} of {len(arms)})", err=True)
-        with _stoppable(screen), _saved(folder, arms[number + 1 :]):
+        with _saved(folder, arms[number + 1 :]), _stoppable(screen):
             start(replace(order, arm=arm), folder, screen)
         show_results(_console(), folder)
 

@@ -24,6 +24,8 @@ from rich.progress import (
 from rich.table import Table
 
 _LINES = 10  # our choice: plain lines per stage
+_BAR = 16  # our choice: characters of a bar
+_REST = 26  # our choice: room for title, count and time beside it
 _SHORT = 800  # our choice: characters of a text that is shown
 _SMOOTH = 0.7  # our choice: weight of the past in tokens per second
 
@@ -51,7 +53,7 @@ class BarScreen:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=_BAR),
             *((MofNCompleteColumn(), TimeRemainingColumn(compact=True)) if steps else ()),
             TextColumn("[dim]{task.fields[told]}"),
         )
@@ -63,6 +65,8 @@ class BarScreen:
     def advance(self, done: int, metrics: Mapping[str, float]) -> None:
         if self._bar is not None:
             told = told_of(metrics) + self._speed.told(metrics)
+            while told and len("  ".join(told)) > self.console.width - _BAR - _REST:
+                told.pop()  # the last ones matter least
             self._bar.update(self._task, completed=done, told="  ".join(told))
 
     def end(self) -> None:
