@@ -16,12 +16,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from whet.describe import fingerprint
 from whet.files import new_run_folder, read_json, write_json
 from whet.machines.profile import MACHINES
-from whet.metrics.evaluation import Evaluation, compare
+from whet.metrics.evaluation import comparison, per_problem
 from whet.models.lm import save
 from whet.models.pretrained import Pretrained
 from whet.recipe import Recipe, description, prepare
@@ -171,12 +172,10 @@ def _report(run: Run, order: Order) -> dict[str, Any]:
     """before, after and their paired difference; metrics of further evaluations carry their name."""
     out: dict[str, Any] = {"recipe": order.recipe, "arm": order.arm, "seed": order.seed}
     for number, file in enumerate(sorted((run.folder / "evaluations" / "before").glob("*.json"))):
-        if file.stem.endswith("-samples"):
-            continue
-        after = run.folder / "evaluations" / "after" / file.name
-        compared = compare(Evaluation.load(read_json(file)), Evaluation.load(read_json(after)))
+        before, after = (read_json(f) for f in (file, run.folder / "evaluations" / "after" / file.name))
+        values = (per_problem(np.array(e["correct"], float), np.array(e["lengths"], float)) for e in (before, after))
         prefix = f"{file.stem}/" if number else ""
-        for when, metrics in compared.items():
+        for when, metrics in comparison(next(values), next(values)).items():
             out.setdefault(when, {}).update({f"{prefix}{name}": value for name, value in metrics.items()})
     return out
 

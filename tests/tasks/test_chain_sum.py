@@ -89,3 +89,18 @@ def test_the_size_may_be_a_schedule():
 def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         ChainSum(**wrong)
+
+
+def test_slips_spoil_worked_steps_and_never_the_answer():
+    clean, slipping = ChainSum((3, 3)), ChainSum((3, 3), slips=0.25)
+    right = 0
+    for i in range(400):
+        problem = slipping.problem("train", i)
+        assert problem.answer == clean.problem("train", i).answer == str(value_of(said(problem)))
+        right += f"<answer>{problem.answer}</answer>" in problem.info["solution"]
+    assert abs(right / 400 - (0.75**2 + 2 * 0.125**2)) < 0.08  # two steps right, or two slips that cancel
+
+
+def test_a_share_of_slips_outside_its_range_is_refused():
+    with pytest.raises(ValueError, match="slips must lie in"):
+        ChainSum(slips=1.0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from whet.types import Scored
 
 
@@ -30,11 +32,12 @@ class Validate:
     async def __call__(self, run: Any, step: int, scored_P: list[Scored]) -> None:
         if (step + 1) % self.every:
             return
-        found = self.evaluation.judge(await self.evaluation.play(run.live(), run.seed)).estimates()
+        values = await self.evaluation.values(run.live(), run.seed)
+        found = {name: float(np.nanmean(of)) for name, of in values.items()}
         if self.metric not in found:
             raise ValueError(f"Validate.metric names no metric: {self.metric!r} is not among {sorted(found)}")
-        run.note({f"validation/{name}": estimate.value for name, estimate in found.items()})
-        value = found[self.metric].value
+        run.note({f"validation/{name}": value for name, value in found.items()})
+        value = found[self.metric]
         if "best" not in self.state or value > self.state["best"]:
             self.state.update(best=value, step=step + 1, without=0)
             run.keep_best()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from whet.metrics.evaluation import Evaluation
+from whet.metrics.evaluation import per_problem
 from whet.randomness import stream
 from whet.run import Run
 from whet.scoring import judged
@@ -20,8 +20,8 @@ from whet.types import Models, Reward, Rollout, Scored, Task, sampled_count
 class Evaluate:
     """The first `problems` problems of a split, each attempted as `rollout` says, scored by `reward`.
 
-    Right means that the term `correct` gave 1. Writes `evaluations/NAME.json` (and the attempts themselves beside the
-    training rollouts). The same problems and streams every time, so evaluations of two models can be paired.
+    Right means that the term `correct` gave 1. Writes `evaluations/NAME.json`. Problems and streams are the same every
+    time, so evaluations of two models can be paired.
     """
 
     task: Task
@@ -45,8 +45,12 @@ class Evaluate:
 
     async def __call__(self, run: Run) -> None:
         scored_P = await self.play(run.models(), run.seed)
-        run.artifact(f"evaluations/{self.name}.json", self.judge(scored_P).data())
-        run.artifact(f"evaluations/{self.name}-samples.json", samples(scored_P, self.correct))
+        correct, lengths = self.judge(scored_P)
+        problems = [scored.group.problem.id for scored in scored_P]
+        run.artifact(
+            f"evaluations/{self.name}.json",
+            {"problems": problems, "correct": correct, "lengths": lengths, "samples": samples(scored_P)},
+        )
 
     async def play(self, models: Models, seed: int) -> list[Scored]:
         """Attempts at each problem; independent of the step and of which model plays."""
@@ -58,10 +62,10 @@ class Evaluate:
         flat = [replace(group, slot=i) for i, groups in enumerate(groups_P) for group in groups]
         return list(await gather(*(self.reward(models, group) for group in flat)))
 
-    def judge(self, scored_P: list[Scored]) -> Evaluation:
-        """[P, n] right or wrong and lengths; NaN where there was no verdict."""
+    def judge(self, scored_P: list[Scored]) -> tuple[np.ndarray, np.ndarray]:
+        """([P, n] 1 right, 0 not, NaN no verdict; [P, n] sampled tokens), problems in order."""
         n = max(len(s.group.trajectories) for s in scored_P)
-        right, lengths = np.full((len(scored_P), n), np.nan), np.full((len(scored_P), n), np.nan)
+        correct, lengths = np.full((len(scored_P), n), np.nan), np.full((len(scored_P), n), np.nan)
         for p, scored in enumerate(scored_P):
             if self.correct not in scored.terms:
                 raise ValueError(
@@ -69,12 +73,16 @@ class Evaluate:
                 )
             for g, trajectory in enumerate(scored.group.trajectories):
                 value = float(scored.terms[self.correct][g])
-                right[p, g] = value if value != value or trajectory.stop == "error" else float(value >= 1)
+                correct[p, g] = np.nan if trajectory.stop == "error" or np.isnan(value) else float(value >= 1)
                 lengths[p, g] = sampled_count(trajectory)
-        return Evaluation([s.group.problem.id for s in scored_P], right, lengths)
+        return correct, lengths
+
+    async def values(self, models: Models, seed: int) -> dict[str, np.ndarray]:
+        """{"pass@k", "length": [P]}: one number per problem."""
+        return per_problem(*self.judge(await self.play(models, seed)))
 
 
-def samples(scored_P: list[Scored], correct: str, count: int = 3) -> list[Mapping[str, Any]]:
+def samples(scored_P: list[Scored], count: int = 3) -> list[Mapping[str, Any]]:
     """The first attempts at the first problems, for people."""
     return [
         {

@@ -13,7 +13,7 @@ from whet.ahead import ahead, version
 from whet.batching import collate
 from whet.curricula.uniform import Uniform
 from whet.filters.everything import everything
-from whet.metrics.trajectories import summary
+from whet.metrics.scored import training_metrics
 from whet.models.derived import Derived
 from whet.run import Run, Save
 from whet.schedule import Count, at
@@ -99,7 +99,7 @@ class RL:
             lambda step: self.experience(run, step), run.step, self.steps, self.ahead
         ):
             started, me = time.monotonic(), at(self, step)
-            metrics = {**summary(scored_P), "groups/kept": len(kept_P)}
+            metrics = {**training_metrics(scored_P), "groups/kept": len(kept_P)}
             credit = me.advantage(kept_P)
             batch = collate(kept_P, credit)
             for name, train in me.train.items():

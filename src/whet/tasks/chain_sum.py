@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whet.schedule import Count
+from whet.randomness import generator
+from whet.schedule import Count, Number
 from whet.tasks.splits import drawn, pick, span, worked
 from whet.types import Problem
 
@@ -19,7 +20,9 @@ class ChainSum:
 
     Products come before sums, else left to right. With `modulus` m > 0 the answer is the remainder in 0 .. m - 1, and
     so is each step. The worked solution does one operation at a time ("3+4=7;7-2=5"); without `steps` it says the
-    answer only. Splits share no question (`splits.split_of`), for any settings and seeds.
+    answer only. `slips` is the chance that a step of the worked solution comes out one too high or too low and the rest
+    goes on from there, as in solutions found in the wild: who only imitates them cannot beat
+    (1 - slips)^(n - 1); the answer to be verified is always right. Splits share no question (`splits.split_of`), for any settings and seeds.
     """
 
     terms: int | tuple[int, int] = (2, 3)
@@ -27,6 +30,7 @@ class ChainSum:
     modulus: Count = 0  # 0: none
     operators: str = "+-"
     steps: bool = True
+    slips: Number = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -37,18 +41,21 @@ class ChainSum:
             raise ValueError(f"ChainSum.largest must be at least 1, got {self.largest}")
         if isinstance(self.modulus, int | float) and (self.modulus < 0 or self.modulus == 1):
             raise ValueError(f"ChainSum.modulus must be 0 (none) or at least 2, got {self.modulus}")
+        if isinstance(self.slips, int | float) and not 0 <= self.slips < 1:
+            raise ValueError(f"ChainSum.slips must lie in [0, 1), got {self.slips}")
 
     def size(self, split: str) -> int | None:
         return None
 
     def problem(self, split: str, i: int) -> Problem:
         numbers, signs = drawn("chain_sum", self.seed, split, i, self._draw, lambda made: self._question(*made))
-        results, answer = self._solve(numbers, signs)
+        _, answer = self._solve(numbers, signs)
+        results, said = self._solve(numbers, signs, generator(self.seed, "slips", "chain_sum", split, i))
         return Problem(
             id=f"chain_sum/{split}/{i}",
             prompt=[{"role": "user", "content": self._question(numbers, signs)}],
             answer=str(answer),
-            info={"solution": worked(";".join(results) if self.steps else str(answer), str(answer))},
+            info={"solution": worked(";".join(results) if self.steps else str(said), str(said))},
         )
 
     def _draw(self, rng: np.random.Generator) -> tuple[list[int], list[str]]:
@@ -60,12 +67,15 @@ class ChainSum:
         sum_ = str(numbers[0]) + "".join(f"{sign}{n}" for sign, n in zip(signs, numbers[1:], strict=True))
         return f"({sum_}) mod {int(self.modulus)}=?" if self.modulus else f"{sum_}=?"
 
-    def _solve(self, numbers: list[int], signs: list[str]) -> tuple[list[str], int]:
+    def _solve(
+        self, numbers: list[int], signs: list[str], slipping: np.random.Generator | None = None
+    ) -> tuple[list[str], int]:
         numbers, signs, results = list(numbers), list(signs), []
         while signs:
             k = signs.index("*") if "*" in signs else 0
             a, b, sign = numbers[k], numbers.pop(k + 1), signs.pop(k)
-            numbers[k] = self._remainder({"+": a + b, "-": a - b, "*": a * b}[sign])
+            off = pick(slipping, 0, 1) * 2 - 1 if slipping and slipping.random() < self.slips else 0
+            numbers[k] = self._remainder({"+": a + b, "-": a - b, "*": a * b}[sign] + off)
             results.append(f"{a}{sign}{b}={numbers[k]}")
         return results, self._remainder(numbers[0])
 
