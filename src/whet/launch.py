@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import json
 import os
 import platform
+import shlex
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
@@ -19,16 +19,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from whet.describe import fingerprint
+from whet.describe import children, fingerprint
 from whet.files import new_run_folder, read_json, write_json
 from whet.machines.profile import MACHINES
 from whet.metrics.evaluation import comparison, per_problem
 from whet.models.lm import save
 from whet.models.pretrained import Pretrained
+from whet.own import command, own_data
 from whet.recipe import Recipe, description, prepare
 from whet.report import write_report
 from whet.run import Run, Screen
-from whet.settings import override_arms
+from whet.settings import override, override_arms, put_arms
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,6 @@ def find(order: Order) -> Recipe:
     """The recipe an order names, with its model and settings put in. ValueError for an unknown slug or a file without
     a `recipe`."""
     if order.own:
-        from whet.own import own_data
-
         recipe = own_data(**order.own)
     elif order.recipe.endswith(".py"):
         recipe = _from_file(Path(order.recipe))
@@ -72,11 +71,47 @@ def find(order: Order) -> Recipe:
                 "`whet list` shows all, and a path that ends in .py runs your own"
             )
         recipe = importlib.import_module(known[order.recipe]).recipe
-    settings = list(order.settings)
     if order.model:
-        settings = [f"{path}={json.dumps(value)}" for path, value in recipe.at_scale.items()] + settings
-        recipe = replace(recipe, model=Pretrained(order.model))
-    return replace(recipe, arms=override_arms(dict(recipe.arms), settings)) if settings else recipe
+        recipe = arranged(replace(recipe, model=Pretrained(order.model)), put_arms(recipe.arms, recipe.at_scale))
+    return changed(recipe, order.settings) if order.settings else recipe
+
+
+def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """A recipe with settings "path=value". A path speaks of the arms (`override_arms`), or with "model." or "evaluate."
+    in front of the model and its warm-up, or of the evaluations."""
+    own = [
+        s for s in settings if s.partition(".")[0] in ("model", "evaluate") and s.partition(".")[0] not in recipe.arms
+    ]
+    recipe = arranged(recipe, override_arms(recipe.arms, [s for s in settings if s not in own]))
+    parts = override({"model": recipe.model, "evaluate": list(recipe.evaluate)}, own)
+    return replace(recipe, model=parts["model"], evaluate=parts["evaluate"])
+
+
+def arranged(recipe: Recipe, arms: Mapping[str, Sequence[Any]]) -> Recipe:
+    """A recipe with other arms. What the arms share with warm-up and evaluation (one task, one rollout) stays one: where
+    all arms have changed it to the same thing, it changes there too."""
+    new: dict[int, list[Any]] = {}
+    for name, stages in recipe.arms.items():
+        for old_stage, new_stage in zip(stages, arms[name], strict=True):
+            for (_, old), (_, now) in zip(children(old_stage), children(new_stage), strict=True):
+                new.setdefault(id(old), []).append(now)
+    swap = {key: found[0] for key, found in new.items() if all(one is found[0] for one in found)}
+    return replace(
+        recipe, arms=arms, model=_swapped(recipe.model, swap), evaluate=_swapped(list(recipe.evaluate), swap)
+    )
+
+
+def _swapped(node: Any, swap: Mapping[int, Any]) -> Any:
+    """`node` with components replaced by identity; plain values are nobody's."""
+    if is_dataclass(node) and id(node) in swap:
+        return swap[id(node)]
+    if is_dataclass(node):
+        new = {key: _swapped(value, swap) for key, value in children(node)}
+        different = {key: value for key, value in new.items() if value is not getattr(node, key)}
+        return replace(node, **different) if different else node  # type: ignore[type-var]
+    if isinstance(node, (list, tuple)):
+        return type(node)(_swapped(value, swap) for value in node)
+    return node
 
 
 def _from_file(path: Path) -> Recipe:
@@ -106,11 +141,13 @@ def start(order: Order, out: Path | None, screen: Screen) -> Run:
         raise ValueError(f"{asked}; choose one with --arm: {', '.join(recipe.arms)}")
     order = replace(order, arm=arm)
     folder = out or free_folder(Path("runs") / Path(order.recipe).stem / f"{arm}-seed{order.seed}")
-    if folder.exists():
-        new_run_folder(folder)  # refuses a folder that is not empty, before any model is made
-    run = prepare(recipe, arm, order.seed, folder, machine(order), screen)
-    run.check()
-    new_run_folder(folder)
+    new_run_folder(folder)  # refuses one that is not empty or can not be written, before any model is made
+    try:
+        run = prepare(recipe, arm, order.seed, folder, machine(order), screen)
+        run.check()
+    except BaseException:
+        folder.rmdir()
+        raise
     if order.recipe.endswith(".py"):
         shutil.copy(order.recipe, folder / "recipe.py")
         order = replace(order, recipe=str(Path(order.recipe).resolve()))
@@ -186,10 +223,7 @@ def card(order: Order, found: Mapping[str, Any]) -> str:
         "---\nlibrary_name: transformers\ntags: [whet, reinforcement-learning]\n---\n",
         f"# {Path(order.recipe).stem}: {order.arm}, seed {order.seed}\n",
         "Trained with Whet by reinforcement learning on verified rewards. Again:\n",
-        f"    whet run {Path(order.recipe).name} --arm {order.arm} --seed {order.seed}"
-        + "".join(f" --set '{setting}'" for setting in order.settings)
-        + (f" --model {order.model}" if order.model else "")
-        + "\n",
+        f"    {again(order)}\n",
     ]
     if "difference" in found:
         lines.append("| metric | before | after | difference (95 %) |\n|---|---|---|---|")
@@ -197,6 +231,15 @@ def card(order: Order, found: Mapping[str, Any]) -> str:
             b, a = found["before"][name]["value"], found["after"][name]["value"]
             lines.append(f"| {name} | {b:.3f} | {a:.3f} | {d['value']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] |")
     return "\n".join(lines) + "\n"
+
+
+def again(order: Order) -> str:
+    """The command that makes the same run."""
+    if order.own:
+        return command(order.own, order.seed, order.settings)
+    said = ["whet", "run", Path(order.recipe).name, "--arm", order.arm, "--seed", str(order.seed)]
+    said += ["--model", order.model] if order.model else []
+    return shlex.join([*said, *(word for setting in order.settings for word in ("--set", setting))])
 
 
 def environment() -> dict[str, Any]:

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache as cache_once
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,14 +102,18 @@ def cache() -> Path:
     return Path(os.environ.get("WHET_CACHE") or Path(home) / "whet")
 
 
+# What a warm-up is made of: a change to any of it makes models anew.
+_MAKERS = ("batching.py", "randomness.py", "schedule.py", "types.py", "run.py", "scoring.py")
+_MAKERS += ("models", "tasks", "learners", "stages", "objectives", "weightings", "advantages", "rollouts", "engines")
+
+
+@cache_once
 def _code() -> str:
-    """A hash of Whet's own code below recipes and the command line: a made model is as good as what made it."""
+    """A hash of the code that makes models."""
     root = Path(whet.__path__[0])
     digest = hashlib.blake2b(digest_size=8)
-    for file in sorted(root.rglob("*.py")):
-        part = file.relative_to(root).parts[0]
-        if part not in ("recipes", "cli.py", "view", "report.py", "metrics"):
-            digest.update(file.read_bytes())
+    for file in sorted(f for part in _MAKERS for f in [root / part, *(root / part).rglob("*.py")] if f.is_file()):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

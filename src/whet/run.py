@@ -119,7 +119,7 @@ class Run:
             stage = self.stages[number]
             self._begin(stage, saved)
             saved = None
-            self.screen.begin(type(stage).__name__, getattr(stage, "steps", 0), self.step)
+            self.screen.begin(title(stage), getattr(stage, "steps", 0), self.step)
             await stage(self)
             self.screen.end()
             self.number, self.step, self.stopping = number + 1, 0, ""
@@ -336,6 +336,11 @@ class Run:
 
 def _load(place: Path) -> dict[str, Any]:
     return torch.load(place / "state.pt", weights_only=True, map_location="cpu")
+
+
+def title(stage: Any) -> str:
+    """What people read of a stage: "RL", "Evaluate before/test"."""
+    return " ".join([type(stage).__name__, *([stage.name] if getattr(stage, "name", "") else [])])
 
 
 def learning(stage: Any) -> dict[str, Any]:

@@ -26,6 +26,10 @@ ASCII = "\n" + "".join(map(chr, range(32, 127)))  # printable characters
 _TAGS = ("<think>", "</think>", "<answer>", "</answer>")  # plain tokens, so that people and rewards see them
 _ROLES = ("<user>", "<assistant>", "<env>", "<system>")
 
+# Weights start with a standard deviation of 0.6 / sqrt(width). Our choice: the usual 0.02 is made for wide models, and
+# these learn chained sums half as fast from it.
+_SPREAD = 0.6
+
 _TEMPLATE = (
     "{% for message in messages %}"
     "{% set role = 'env' if message.role == 'tool' else message.role %}"
@@ -115,6 +119,7 @@ def _build(tiny: TinyQwen | TinyLlama, config: Any, model: Any, seed: int) -> LM
         num_key_value_heads=tiny.kv_heads,
         max_position_embeddings=tiny.context,
         tie_word_embeddings=True,
+        initializer_range=_SPREAD / tiny.width**0.5,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

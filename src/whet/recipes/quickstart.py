@@ -13,12 +13,12 @@ from whet.stages.sft import SFT
 from whet.tasks.chain_sum import ChainSum
 from whet.types import Decoding
 
-task = ChainSum(terms=(2, 3), largest=9)
+task = ChainSum(terms=(2, 4), largest=9, slips=0.25)
 attempts = Sample(group=8, decoding=Decoding(max_tokens=48))
 correct = Weighted({"correct": exact})
 
 tiny = TinyQwen(width=128, layers=4, inter=512, context=96)
-base = Made(tiny, [SFT(task=task, steps=120, problems=64)])
+base = Made(tiny, [SFT(task=task, steps=200, problems=64)])
 
 grpo = RL(task=task, rollout=attempts, reward=correct, train={"policy": Train(Clip(), lr=5e-4)}, problems=16, steps=60)
 

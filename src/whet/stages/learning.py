@@ -81,13 +81,17 @@ def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -
                     counts["gap/mean"] += len(apart)
                     gap = max(gap, float(apart.max()) if len(apart) else 0.0)
                 for name, value in told.items():
-                    sums[name] += float(value.detach()[here].sum())
-                    counts[name] += int(here.sum())
+                    spoken = value.detach()[here]
+                    spoken = spoken[~spoken.isnan()]  # NaN: the metric does not speak of this token
+                    sums[name] += float(spoken.sum())
+                    counts[name] += len(spoken)
             for name, value in learner.update(train.rate(step), train.clip_norm).items():
                 sums[name] += value
-                counts[name] += name == "grad_norm"
+                counts[name] += 1
             counts["loss"] += 1
-    out = {name: value / counts[name] if counts[name] else value for name, value in sums.items()}
+    for name in ("updates", "updates_dropped"):
+        counts[name] = 1
+    out = {name: value / counts[name] for name, value in sums.items() if counts[name]}
     return {**out, "gap/max": gap, "lr": train.rate(step)}
 
 

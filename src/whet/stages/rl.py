@@ -22,6 +22,8 @@ from whet.stages.learning import Train, learn
 from whet.stages.record import record
 from whet.types import Advantage, Callback, Curriculum, Filter, Reward, Rollout, Scored, Task, Track, sampled_count
 
+_CHECKED = 1000  # our choice: so many prompts of a finite data set are tokenized before the run
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -71,8 +73,12 @@ class RL:
         return list(self.train)
 
     def check(self, run: Run) -> None:
-        problem = at(self, 0).curriculum.draw(self.task, 1, run.stream("check"))[0]
-        run.lms["policy"].codec.open(problem, run.lms["policy"].context)
+        """A draw works, and prompts fit the context: those of the first problems of the curriculum's split."""
+        lm, me = run.lms["policy"], at(self, 0)
+        size = me.task.size(split := getattr(me.curriculum, "split", "train"))
+        drawn_P = me.curriculum.draw(me.task, int(me.problems), run.stream("check"))
+        for problem in chain(drawn_P, (me.task.problem(split, i) for i in range(min(size or 0, _CHECKED)))):
+            lm.codec.open(problem, lm.context)
 
     async def experience(self, run: Run, step: int) -> tuple[list[Scored], list[Scored], float]:
         """(everything played for `step`, what of it is learned from, seconds)."""

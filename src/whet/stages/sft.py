@@ -21,7 +21,7 @@ from whet.types import Batch, ModelName, Problem, Row, Task, Trajectory
 
 
 def _imitate() -> Train:
-    return Train(Likelihood(), lr=2e-3, warmup=10, betas=(0.9, 0.99))
+    return Train(Likelihood(), lr=4e-3, warmup=10, betas=(0.9, 0.95))
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ class ChainSum:
 
     Products come before sums, else left to right. With `modulus` m > 0 the answer is the remainder in 0 .. m - 1, and
     so is each step. The worked solution does one operation at a time ("3+4=7;7-2=5"); without `steps` it says the
-    answer only. `slips` is the chance that a step of the worked solution comes out one too high or too low and the rest
-    goes on from there, as in solutions found in the wild: who only imitates them cannot beat
-    (1 - slips)^(n - 1); the answer to be verified is always right. Splits share no question (`splits.split_of`), for any settings and seeds.
+    answer only. `slips` is the chance that a step of the worked solution comes out one too high or too low, and the
+    rest goes on from there, as in solutions found in the wild: who only imitates them is right about
+    (1 - slips)^(n - 1) of the time. The answer to be verified is always right. Splits share no question
+    (`splits.split_of`), for any settings and seeds.
     """
 
     terms: int | tuple[int, int] = (2, 3)
