@@ -88,8 +88,8 @@ def changed(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
 
 def arranged(recipe: Recipe, arms: Mapping[str, Sequence[Any]]) -> Recipe:
-    """A recipe with other arms. What the arms share with warm-up and evaluation (one task, one rollout) stays one: where
-    all arms have changed it to the same thing, it changes there too."""
+    """A recipe with other arms. What the arms share with warm-up and evaluation (one task, one rollout) stays one:
+    where all arms have changed it to the same thing, it changes there too."""
     new: dict[int, list[Any]] = {}
     for name, stages in recipe.arms.items():
         for old_stage, new_stage in zip(stages, arms[name], strict=True):
