@@ -32,7 +32,7 @@ def test_a_path_stands_beside_its_value_and_a_component_in_brackets() -> None:
     assert ["steps", "3"] in lines
     assert ["task", "(tasks.chain_sum.ChainSum)"] in lines
     assert ["task.operators", '"+-"'] in lines
-    assert ["train.betas", "[0.9, 0.99]"] in lines
+    assert ["train.betas", "[0.9, 0.95]"] in lines
 
 
 def test_a_difference_names_both_values() -> None:
