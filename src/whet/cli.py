@@ -342,14 +342,10 @@ def _saved(folder: Path, further: Sequence[str]) -> Iterator[None]:
     """Say how to go on where a run ends early, by Ctrl-C or by an error."""
     from whet.run import Interrupted
 
-    there = folder / "recipe.json"
     try:
         yield
     except Interrupted:
-        if there.exists():
-            typer.echo(f"stopped, and saved; go on with: whet resume {folder}", err=True)
-        else:
-            typer.echo("stopped while the model to start from was made: there is nothing to resume", err=True)
+        typer.echo(f"stopped, and saved; go on with: whet resume {folder}", err=True)
         if further:
             typer.echo(f"not started: arm {', '.join(further)}", err=True)
         raise typer.Exit(STOPPED) from None

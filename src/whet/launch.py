@@ -28,7 +28,7 @@ from whet.models.pretrained import Pretrained
 from whet.own import command, own_data
 from whet.recipe import Recipe, description, prepare
 from whet.report import write_report
-from whet.run import Run, Screen
+from whet.run import Interrupted, Run, Screen
 from whet.settings import override, override_arms, put_arms
 
 
@@ -133,7 +133,7 @@ def _from_file(path: Path) -> Recipe:
 
 
 def start(order: Order, out: Path | None, screen: Screen) -> Run:
-    """Check everything, make the run folder, and run. Nothing is written before the checks passed."""
+    """Make the run folder, check everything, and run. Nothing is left of a run whose checks fail."""
     recipe = find(order)
     arm = order.arm or (next(iter(recipe.arms)) if len(recipe.arms) == 1 else "")
     if arm not in recipe.arms:
@@ -143,17 +143,20 @@ def start(order: Order, out: Path | None, screen: Screen) -> Run:
     folder = out or free_folder(Path("runs") / Path(order.recipe).stem / f"{arm}-seed{order.seed}")
     new_run_folder(folder)  # refuses one that is not empty or can not be written, before any model is made
     try:
+        # What was ordered comes first: a run that is killed while its model is made can be resumed, too.
+        if order.recipe.endswith(".py"):
+            shutil.copy(order.recipe, folder / "recipe.py")
+            order = replace(order, recipe=str(Path(order.recipe).resolve()))
+        told = description(recipe, arm, order.seed)
+        write_json(folder / "env.json", environment())
+        write_json(folder / "recipe.json", {"order": asdict(order), "fingerprint": fingerprint(told), **told})
         run = prepare(recipe, arm, order.seed, folder, machine(order), screen)
         run.check()
-    except BaseException:
-        folder.rmdir()
+    except Interrupted:
         raise
-    if order.recipe.endswith(".py"):
-        shutil.copy(order.recipe, folder / "recipe.py")
-        order = replace(order, recipe=str(Path(order.recipe).resolve()))
-    told = description(recipe, arm, order.seed)
-    write_json(folder / "recipe.json", {"order": asdict(order), "fingerprint": fingerprint(told), **told})
-    write_json(folder / "env.json", environment())
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
     return _go(run, order)
 
 
