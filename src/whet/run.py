@@ -202,13 +202,15 @@ class Run:
         saved = self.versions[version].states
         return {id(part.state): copy.deepcopy(saved[path]) for path, part in self.parts.items()}
 
-    def learner(self, name: str, **adamw: Any) -> Local:
-        """The learner of a model; made at first use, with its optimizer as it was saved."""
-        if name not in self.learners:
-            self.learners[name] = Local(self.lms[name], self.machine, **adamw)
-            if name in self._optimizers:
-                self.learners[name].optimizer.load_state_dict(self._optimizers.pop(name))
-        return self.learners[name]
+    def learner(self, name: str, slot: str = "", **adamw: Any) -> Local:
+        """The learner of a model; made at first use, with its optimizer as it was saved. A `slot` ("sft") is another
+        learner of the same weights, whose optimizer is its own: one way of learning does not change another's steps."""
+        key = f"{name}/{slot}" if slot else name
+        if key not in self.learners:
+            self.learners[key] = Local(self.lms[name], self.machine, **adamw)
+            if key in self._optimizers:
+                self.learners[key].optimizer.load_state_dict(self._optimizers.pop(key))
+        return self.learners[key]
 
     def stream(self, *parts: str | int) -> int:
         """A named stream of this run's seed and of the stage that runs."""
@@ -267,7 +269,8 @@ class Run:
             "tokens": self.tokens,
             "stopping": self.stopping,
             "versions": {v: {"weights": s.weights, "states": s.states} for v, s in self.versions.items()},
-            "optimizers": {name: learner.optimizer.state_dict() for name, learner in self.learners.items()},
+            "optimizers": self._optimizers  # of those that have not learned since the run was resumed
+            | {key: learner.optimizer.state_dict() for key, learner in self.learners.items()},
         }
         place = self.folder / "checkpoints"
         with folder(place / f"{self.number}-{self.step:08d}", exists="replace") as part:
