@@ -55,7 +55,7 @@ class SFT:
 
 @dataclass(frozen=True)
 class Pretrain:
-    """Continue documents: the loss is on every token. A problem's prompt is the document, cut to the context."""
+    """Continue documents: the loss is on every token but the first. A problem's prompt is the document, cut to the context."""
 
     task: Task
     steps: int = 100
@@ -127,10 +127,12 @@ def worked(codec: Codec, problem: Problem, context: int) -> Trajectory:
 
 
 def document(codec: Codec, problem: Problem, context: int) -> Trajectory:
-    """A problem's prompt as a text to continue, all of it trained, with an end-of-sequence token."""
+    """A problem's prompt as a text to continue, trained from its second token on, with an end-of-sequence token."""
     if not isinstance(problem.prompt, str) or not problem.prompt:
         raise ValueError(f"problem {problem.id!r}: Pretrain reads documents, so its prompt must be a non-empty text")
     tokens = torch.tensor([*codec.tokenizer.encode(problem.prompt), codec.eos[0]][:context])
     ones, none = torch.ones(len(tokens), dtype=torch.bool), torch.zeros(len(tokens))
-    row = Row(tokens, ~ones, ones, none, torch.full((len(tokens),), -1, dtype=torch.int32))
+    trained = ones.clone()
+    trained[0] = False  # nothing predicts it
+    row = Row(tokens, ~ones, trained, none, torch.full((len(tokens),), -1, dtype=torch.int32))
     return Trajectory(problem, (row,))
