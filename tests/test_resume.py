@@ -241,3 +241,17 @@ def test_ctrl_c_finishes_the_step_saves_and_resumes(plain: Plain) -> None:
     newest = max(int(p.name.split("-")[1]) for p in (out / "checkpoints").glob("1-*"))
     assert steps == list(range(newest)) and 3 <= newest < 8
     plain.same(out, "ctrl")
+
+
+def test_ctrl_c_while_the_model_is_made_resumes_too(plain: Plain) -> None:
+    out = plain.folder / "out"
+    process = commands.start(*plain.words(out), log=plain.log, env=plain.env("early"))
+    end = time.monotonic() + 60
+    while not (out / "recipe.json").exists() and time.monotonic() < end:
+        time.sleep(0.002)
+    assert process.pid
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 130, plain.log.read_text()
+    assert not (out / "rollouts").exists()
+    plain.same(out, "early")

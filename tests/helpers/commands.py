@@ -18,8 +18,8 @@ _forked.set_forkserver_preload(["whet.cli", "whet.launch", "whet.own", "whet.scr
 
 
 def start(*words: str | Path, log: Path, env: Mapping[str, str] | None = None, die: int = 0) -> Any:
-    """`whet WORDS` as a process; what it says is appended to `log`. With `die` = n it kills itself (SIGKILL) in front of
-    its n-th call that makes something last on the disk: a write that is flushed, or a rename."""
+    """`whet WORDS` as a process; what it says is appended to `log`. With `die` = n it kills itself (SIGKILL) in front
+    of its n-th call that makes something last on the disk: a write that is flushed, or a rename."""
     process = _forked.Process(target=_command, args=([str(w) for w in words], str(log), dict(env or {}), die))
     process.start()
     return process
