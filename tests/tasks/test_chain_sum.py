@@ -64,9 +64,9 @@ def test_terms_and_operands_stay_in_range():
     assert {n for ns in numbers for n in ns} == set(range(1, 13))
 
 
-def test_without_steps_the_thought_is_the_answer():
-    problem = ChainSum(steps=False).problem("train", 0)
-    assert problem.info["solution"] == f"<think>{problem.answer}</think><answer>{problem.answer}</answer>"
+def test_without_steps_there_is_the_answer_alone():
+    problem = ChainSum(shown=0.0).problem("train", 0)
+    assert problem.info["solution"] == f"<answer>{problem.answer}</answer>"
 
 
 def test_the_size_may_be_a_schedule():
@@ -91,16 +91,14 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str):
         ChainSum(**wrong)
 
 
-def test_slips_spoil_worked_steps_and_never_the_answer():
-    clean, slipping = ChainSum((3, 3)), ChainSum((3, 3), slips=0.25)
-    right = 0
-    for i in range(400):
-        problem = slipping.problem("train", i)
-        assert problem.answer == clean.problem("train", i).answer == str(value_of(said(problem)))
-        right += f"<answer>{problem.answer}</answer>" in problem.info["solution"]
-    assert abs(right / 400 - (0.75**2 + 2 * 0.125**2)) < 0.08  # two steps right, or two slips that cancel
+def test_a_share_of_the_solutions_shows_its_steps():
+    problems = [ChainSum((3, 3), shown=0.25).problem("train", i) for i in range(400)]
+    shown = [p for p in problems if "<think>" in p.info["solution"]]
+    assert abs(len(shown) / 400 - 0.25) < 0.08
+    bare = next(p for p in problems if p not in shown)
+    assert bare.info["solution"] == f"<answer>{bare.answer}</answer>"
 
 
-def test_a_share_of_slips_outside_its_range_is_refused():
-    with pytest.raises(ValueError, match="slips must lie in"):
-        ChainSum(slips=1.0)
+def test_a_share_outside_its_range_is_refused():
+    with pytest.raises(ValueError, match="shown is a share"):
+        ChainSum(shown=1.5)

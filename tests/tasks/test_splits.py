@@ -17,7 +17,7 @@ from whet.types import Problem, Task
 
 MADE: list[Task] = [
     ChainSum(),
-    ChainSum(terms=(3, 5), modulus=10, operators="+-*", steps=False),
+    ChainSum(terms=(3, 5), modulus=10, operators="+-*", shown=0.0),
     Countdown(),
     KnightsKnaves(),
     KnightsKnaves(people=2),

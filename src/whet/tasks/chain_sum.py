@@ -19,10 +19,8 @@ class ChainSum:
     """x_1 o_1 x_2 o_2 ... x_n with n in `terms`, 1 <= x <= `largest` and each o one of `operators` ("+", "-", "*").
 
     Products come before sums, else left to right. With `modulus` m > 0 the answer is the remainder in 0 .. m - 1, and
-    so is each step. The worked solution does one operation at a time ("3+4=7;7-2=5"); without `steps` it says the
-    answer only. `slips` is the chance that a step of the worked solution comes out one too high or too low, and the
-    rest goes on from there, as in solutions found in the wild: who only imitates them is right about
-    (1 - slips)^(n - 1) of the time. The answer to be verified is always right. Splits share no question
+    so is each step. A solution does one operation at a time ("3+4=7;7-2=5"); only a share `shown` of them shows these
+    steps, the others give the bare answer, so who imitates them thinks aloud as often. Splits share no question
     (`splits.split_of`), for any settings and seeds.
     """
 
@@ -30,8 +28,7 @@ class ChainSum:
     largest: Count = 9
     modulus: Count = 0  # 0: none
     operators: str = "+-"
-    steps: bool = True
-    slips: Number = 0.0
+    shown: Number = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -42,21 +39,21 @@ class ChainSum:
             raise ValueError(f"ChainSum.largest must be at least 1, got {self.largest}")
         if isinstance(self.modulus, int | float) and (self.modulus < 0 or self.modulus == 1):
             raise ValueError(f"ChainSum.modulus must be 0 (none) or at least 2, got {self.modulus}")
-        if isinstance(self.slips, int | float) and not 0 <= self.slips < 1:
-            raise ValueError(f"ChainSum.slips must lie in [0, 1), got {self.slips}")
+        if isinstance(self.shown, int | float) and not 0 <= self.shown <= 1:
+            raise ValueError(f"ChainSum.shown is a share and must lie in [0, 1], got {self.shown}")
 
     def size(self, split: str) -> int | None:
         return None
 
     def problem(self, split: str, i: int) -> Problem:
         numbers, signs = drawn("chain_sum", self.seed, split, i, self._draw, lambda made: self._question(*made))
-        _, answer = self._solve(numbers, signs)
-        results, said = self._solve(numbers, signs, generator(self.seed, "slips", "chain_sum", split, i))
+        results, answer = self._solve(numbers, signs)
+        shown = generator(self.seed, "task", "chain_sum shown", split, i).random() < self.shown
         return Problem(
             id=f"chain_sum/{split}/{i}",
             prompt=[{"role": "user", "content": self._question(numbers, signs)}],
             answer=str(answer),
-            info={"solution": worked(";".join(results) if self.steps else str(said), str(said))},
+            info={"solution": worked(";".join(results) if shown else "", str(answer))},
         )
 
     def _draw(self, rng: np.random.Generator) -> tuple[list[int], list[str]]:
@@ -68,15 +65,12 @@ class ChainSum:
         sum_ = str(numbers[0]) + "".join(f"{sign}{n}" for sign, n in zip(signs, numbers[1:], strict=True))
         return f"({sum_}) mod {int(self.modulus)}=?" if self.modulus else f"{sum_}=?"
 
-    def _solve(
-        self, numbers: list[int], signs: list[str], slipping: np.random.Generator | None = None
-    ) -> tuple[list[str], int]:
+    def _solve(self, numbers: list[int], signs: list[str]) -> tuple[list[str], int]:
         numbers, signs, results = list(numbers), list(signs), []
         while signs:
             k = signs.index("*") if "*" in signs else 0
             a, b, sign = numbers[k], numbers.pop(k + 1), signs.pop(k)
-            off = pick(slipping, 0, 1) * 2 - 1 if slipping and slipping.random() < self.slips else 0
-            numbers[k] = self._remainder({"+": a + b, "-": a - b, "*": a * b}[sign] + off)
+            numbers[k] = self._remainder({"+": a + b, "-": a - b, "*": a * b}[sign])
             results.append(f"{a}{sign}{b}={numbers[k]}")
         return results, self._remainder(numbers[0])
 

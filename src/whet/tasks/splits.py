@@ -60,8 +60,8 @@ def drawn(
 
 
 def worked(thought: str, answer: str) -> str:
-    """A completion to imitate."""
-    return f"<think>{thought}</think><answer>{answer}</answer>"
+    """A completion to imitate; without a thought the bare answer."""
+    return (f"<think>{thought}</think>" if thought else "") + f"<answer>{answer}</answer>"
 
 
 def span(name: str, value: int | tuple[int, int], least: int) -> tuple[int, int]:
