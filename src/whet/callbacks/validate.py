@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf, nan
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,16 @@ class Validate:
         if (step + 1) % self.every:
             return
         values = await self.evaluation.values(run.live(), run.seed)
-        found = {name: float(np.nanmean(of)) for name, of in values.items()}
+        found = {name: float(np.mean(known)) if len(known := of[~np.isnan(of)]) else nan for name, of in values.items()}
         if self.metric not in found:
             raise ValueError(f"Validate.metric names no metric: {self.metric!r} is not among {sorted(found)}")
         run.note({f"validation/{name}": value for name, value in found.items()})
         value = found[self.metric]
-        if "best" not in self.state or value > self.state["best"]:
+        if value > self.state.get("best", -inf):  # NaN, no verdict at all, is never better
             self.state.update(best=value, step=step + 1, without=0)
             run.keep_best()
             return
-        self.state["without"] += 1
+        self.state["without"] = self.state.get("without", 0) + 1
         if self.patience and self.state["without"] >= self.patience:
-            run.stop(f"{self.metric} has not risen above {self.state['best']:.3f} since step {self.state['step']}")
+            best, since = self.state.get("best", nan), self.state.get("step", 0)
+            run.stop(f"{self.metric} has not risen above {best:.3f} since step {since}")

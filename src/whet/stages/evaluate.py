@@ -13,7 +13,7 @@ from whet.metrics.evaluation import per_problem
 from whet.randomness import stream
 from whet.run import Run
 from whet.scoring import judged
-from whet.types import Models, Reward, Rollout, Scored, Task, sampled_count
+from whet.types import Models, Problem, Reward, Rollout, Scored, Task, sampled_count
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class Evaluate:
         return []
 
     def check(self, run: Run) -> None:
+        """All prompts fit the context."""
         lm = run.lms["policy"]
-        lm.codec.open(self.task.problem(self.split, 0), lm.context)
+        for problem in self.asked():
+            lm.codec.open(problem, lm.context)
 
     async def __call__(self, run: Run) -> None:
         scored_P = await self.play(run.models(), run.seed)
@@ -52,12 +54,16 @@ class Evaluate:
             {"problems": problems, "correct": correct, "lengths": lengths, "samples": samples(scored_P)},
         )
 
-    async def play(self, models: Models, seed: int) -> list[Scored]:
-        """Attempts at each problem; independent of the step and of which model plays."""
+    def asked(self) -> list[Problem]:
+        """The first `problems` problems of the split, or all where there are fewer."""
         size = self.task.size(self.split)
         count = self.problems if size is None else min(size, self.problems)
-        problems = [self.task.problem(self.split, i) for i in range(count)]
-        seeds = [stream(seed, "evaluate", self.split, i) for i in range(count)]
+        return [self.task.problem(self.split, i) for i in range(count)]
+
+    async def play(self, models: Models, seed: int) -> list[Scored]:
+        """Attempts at each problem; independent of the step and of which model plays."""
+        problems = self.asked()
+        seeds = [stream(seed, "evaluate", self.split, i) for i in range(len(problems))]
         groups_P = await gather(*(self.rollout(models, p, s) for p, s in zip(problems, seeds, strict=True)))
         flat = [replace(group, slot=i) for i, groups in enumerate(groups_P) for group in groups]
         return list(await gather(*(self.reward(models, group) for group in flat)))

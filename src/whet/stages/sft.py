@@ -55,7 +55,8 @@ class SFT:
 
 @dataclass(frozen=True)
 class Pretrain:
-    """Continue documents: the loss is on every token but the first. A problem's prompt is the document, cut to the context."""
+    """Continue documents: the loss is on every token but the first. A problem's prompt is the document, cut to
+    the context."""
 
     task: Task
     steps: int = 100
