@@ -13,7 +13,7 @@ _WORDS = ("right", "wrong", "unparseable", "timed out", "crashed")
 
 
 def training_metrics(scored_P: Sequence[Scored]) -> dict[str, float]:
-    """Of all attempts of all groups; every share lies in [0, 1]:
+    """Of all attempts of all groups; every share lies in [0, 1]. Texts to imitate, which nobody sampled, are none:
 
     attempts, groups      counts
     reward/mean, std      mean reward per attempt (summed over tokens); mean over groups of the std within a group
@@ -25,8 +25,9 @@ def training_metrics(scored_P: Sequence[Scored]) -> dict[str, float]:
     length/mean, max      sampled tokens per attempt        length/limit_share    share that was cut off at a limit
     stop/<word>           share of attempts that ended so ("stop/open": never ended)
 
-    NaN-aware: what has no known value at all is NaN. No groups give {}.
+    NaN-aware: what has no known value at all is NaN. No attempts give {}.
     """
+    scored_P = [scored for scored in scored_P if not _shown(scored)]
     if not scored_P:
         return {}
     rewards_P = [_rewards(scored) for scored in scored_P]
@@ -44,6 +45,12 @@ def training_metrics(scored_P: Sequence[Scored]) -> dict[str, float]:
     metrics["length/limit_share"] = stops["length"] / max(len(trajectories), 1)
     words = [word or "open" for word in get_args(Stop)]
     return metrics | {f"stop/{word}": stops[word] / max(len(trajectories), 1) for word in words}
+
+
+def _shown(scored: Scored) -> bool:
+    """Whether a group has only texts to imitate: tokens that are trained, none that was sampled."""
+    rows = [row for trajectory in scored.group.trajectories for row in trajectory.rows]
+    return any(bool(row.trained.any()) for row in rows) and not any(bool(row.sampled.any()) for row in rows)
 
 
 def _rewards(scored: Scored) -> list[float]:
