@@ -95,6 +95,7 @@ class Run:
     number: int = 0  # of the stage that runs
     step: int = 0  # steps of it that are done
     tokens: int = 0  # sampled by what was learned from, in all stages
+    begun: int = 0  # `tokens` when this stage began
     stopping: str = ""  # why this stage ends early
 
     def __post_init__(self) -> None:
@@ -122,7 +123,7 @@ class Run:
             self.screen.begin(title(stage), getattr(stage, "steps", 0), self.step)
             await stage(self)
             self.screen.end()
-            self.number, self.step, self.stopping = number + 1, 0, ""
+            self.number, self.step, self.stopping, self.begun = number + 1, 0, "", self.tokens
             self._forget_stage()
             self._write_start()
             if INTERRUPT.is_set():
@@ -304,7 +305,7 @@ class Run:
         starts = sorted(place.glob("start-*"), key=lambda p: int(p.name.split("-")[1]))
         if starts:
             saved = _load(starts[-1])
-            self.number, self.tokens = saved["number"], saved["tokens"]
+            self.number, self.tokens, self.begun = saved["number"], saved["tokens"], saved["tokens"]
             for name, weights in saved["weights"].items():
                 if name not in self.lms:
                     spec = next(s.models[name] for s in self.stages if name in getattr(s, "models", {}))  # type: ignore

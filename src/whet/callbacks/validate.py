@@ -30,6 +30,10 @@ class Validate:
         if self.every < 1 or self.patience < 0:
             raise ValueError(f"Validate needs every >= 1 and patience >= 0, got {self.every} and {self.patience}")
 
+    def check(self, run: Any) -> None:
+        """The evaluation could be played."""
+        self.evaluation.check(run)
+
     async def __call__(self, run: Any, step: int, scored_P: list[Scored]) -> None:
         if (step + 1) % self.every:
             return

@@ -79,6 +79,9 @@ class RL:
         drawn_P = me.curriculum.draw(me.task, int(me.problems), run.stream("check"))
         for problem in chain(drawn_P, (me.task.problem(split, i) for i in range(min(size or 0, _CHECKED)))):
             lm.codec.open(problem, lm.context)
+        for callback in self.callbacks:
+            if hasattr(callback, "check"):
+                callback.check(run)  # type: ignore[attr-defined]
 
     async def experience(self, run: Run, step: int) -> tuple[list[Scored], list[Scored], float]:
         """(everything played for `step`, what of it is learned from, seconds)."""
@@ -86,21 +89,28 @@ class RL:
         me, models = at(self, step, run.states(played)), run.models(played)
         scored_P: list[Scored] = []
         kept_P: list[Scored] = []
-        for again in range(1 + me.refills):
-            drawn_P = me.curriculum.draw(me.task, me.problems, run.stream("draw", step, again))
+        problems = int(me.problems)
+        for again in range(1 + int(me.refills)):
+            drawn_P = me.curriculum.draw(me.task, problems, run.stream("draw", step, again))
             seeds = [run.stream("rollout", step, again, i) for i in range(len(drawn_P))]
             played_P = await gather(*(me.rollout(models, p, s) for p, s in zip(drawn_P, seeds, strict=True)))
-            first = again * me.problems
+            first = again * problems
             groups = [replace(g, slot=first + i) for i, groups in enumerate(played_P) for g in groups]
             for track in me.tracks:
                 groups = await track(models, groups)
             scored_P += await gather(*(me.reward(models, group) for group in groups))
-            kept_P = first_slots(me.filter(judged(scored_P)), me.problems)
-            if len({scored.group.slot for scored in kept_P}) == me.problems:
+            kept_P = first_slots(me.filter(judged(scored_P)), problems)
+            if len({scored.group.slot for scored in kept_P}) == problems:
                 break
         return scored_P, kept_P, time.monotonic() - started
 
+    def over(self, run: Run) -> bool:
+        """A callback ended the stage, or its tokens are used up."""
+        return bool(run.stopping or (self.until and run.tokens - run.begun >= self.until.count))
+
     async def __call__(self, run: Run) -> None:
+        if self.over(run):  # it was killed right after its last step
+            return
         async for step, (scored_P, kept_P, seconds) in ahead(
             lambda step: self.experience(run, step), run.step, self.steps, self.ahead
         ):
@@ -125,7 +135,7 @@ class RL:
                 await callback(run, step, scored_P)
             times = {"time/play": seconds, "time/learn": time.monotonic() - started}
             run.publish(step + 1, {**metrics, "tokens": run.tokens, **times})
-            if run.stopping or (self.until and run.tokens >= self.until.count):
+            if self.over(run):
                 break
 
 
