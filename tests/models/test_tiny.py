@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from whet.models.lm import load, save
 from whet.models.tiny import ASCII, TinyLlama, TinyQwen, bpe_tokenizer, character_tokenizer
 
 CHARS = character_tokenizer()
@@ -50,6 +51,20 @@ def test_a_saved_tokenizer_is_the_same_one(tmp_path):
         assert loaded.encode(text) == tokenizer.encode(text)
         assert loaded.decode(loaded.encode(text)) == text
         assert loaded.chat_template == tokenizer.chat_template
+
+
+@pytest.mark.parametrize("tiny", [TinyQwen, TinyLlama])
+@pytest.mark.parametrize("tokenizer", ["char", "word", "bytes"])
+def test_a_saved_model_reads_and_writes_text_as_it_did(tmp_path, tiny, tokenizer):
+    BYTES.save_pretrained(tmp_path / "bytes")
+    words = ("plus", "two", "two3") if tokenizer == "word" else ()
+    made = tiny(tokenizer=str(tmp_path / "bytes") if tokenizer == "bytes" else tokenizer, words=words, layers=1)
+    lm = made.build(0)
+    save(lm, tmp_path / "model")
+    text = "two  plus 12345 two3,\n\n plus2 isn't <think>a </think> fox"
+    for loaded in (load(tmp_path / "model").codec.tokenizer, AutoTokenizer.from_pretrained(tmp_path / "model")):
+        assert loaded.encode(text) == lm.codec.tokenizer.encode(text)
+        assert loaded.decode(loaded.encode(text)) == text
 
 
 def test_a_model_takes_any_saved_tokenizer(tmp_path):

@@ -17,6 +17,7 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from whet.models.codec import Codec
 from whet.models.lm import LM
@@ -153,6 +154,10 @@ def character_tokenizer(alphabet: str = ASCII, words: Sequence[str] = ()) -> Pre
     made.pre_tokenizer = pre_tokenizers.Split(pieces, "isolated")
     made.decoder = decoders.Fuse()
     _add(made, special)
+    # Loading a Qwen2 model's tokenizer, transformers keeps vocabulary and added tokens and puts Qwen2's own byte-level
+    # pieces in place of ours. Added tokens make both see the same: words, blank space and what is not ASCII.
+    made.add_tokens([AddedToken(word, single_word=True, normalized=False) for word in words])
+    made.add_tokens([AddedToken(c, normalized=False) for c in sorted(set(alphabet)) if not "!" <= c <= "~"])
     return PreTrainedTokenizerFast(
         tokenizer_object=made,
         pad_token="<pad>",
@@ -171,7 +176,13 @@ def bpe_tokenizer(texts: Iterable[str], size: int) -> PreTrainedTokenizerFast:
     if size < smallest:
         raise ValueError(f"bpe_tokenizer needs size >= {smallest} (256 bytes and the special tokens), got {size}")
     made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # Qwen2's own pieces, which transformers puts here when it loads a Qwen2 model
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(  # pyright: ignore[reportCallIssue]
         vocab_size=size,
