@@ -39,7 +39,7 @@ class Guided:
             return await gather(*(policy.extend(start, self.decoding, s) for s in seeds))
 
         plain = Group(problem, tuple(await attempts(opened, "plain")))
-        if self.solved(plain).sum() > 0:  # pyright: ignore[reportAttributeAccessIssue]
+        if torch.as_tensor(self.solved(plain)).any():
             return [plain]
         hinted = await attempts(policy.insert(opened, self.hint), "hinted")
         return [Group(problem, tuple(policy.graft(t, opened) for t in hinted), name="guided")]

@@ -48,7 +48,7 @@ class ImitateHardest:
             run.note({f"sft/{name}": value for name, value in told.items()})
 
 
-def stage() -> RL:
+def stage(ahead: int = 0) -> RL:
     """One problem a step, and no attempt is ever right: every third step is followed by a supervised one."""
     rollout = Sample(group=2, decoding=Decoding(max_tokens=3))
     train = {"policy": Train(Clip(), lr=1e-2)}
@@ -60,6 +60,7 @@ def stage() -> RL:
         callbacks=[ImitateHardest(batch=3)],
         problems=1,
         steps=6,
+        ahead=ahead,
         save=Save(every=1),
     )
 
@@ -80,10 +81,10 @@ def test_hard_problems_are_imitated_with_an_optimizer_of_their_own(tmp_path: Pat
     assert [told.get("policy/sft", 0) for told in optimizers] == [0, 0, 1, 1, 1, 2]
 
 
-@pytest.mark.parametrize("at", [(2,), (3,), (3, 4), (5, 5)])
-def test_a_run_killed_between_supervised_steps_goes_on_the_same(tmp_path: Path, at: tuple[int, ...]):
-    whole = go(tmp_path / "whole", stage()).lms["policy"].state_dict()
-    broken = killed(tmp_path / "broken", stage, at).lms["policy"].state_dict()
+@pytest.mark.parametrize(("at", "ahead"), [((2,), 0), ((3, 4), 0), ((5, 5), 0), ((3, 4), 2)])
+def test_a_run_killed_between_supervised_steps_goes_on_the_same(tmp_path: Path, at: tuple[int, ...], ahead: int):
+    whole = go(tmp_path / "whole", stage(ahead)).lms["policy"].state_dict()
+    broken = killed(tmp_path / "broken", lambda: stage(ahead), at).lms["policy"].state_dict()
     assert same(tmp_path / "whole", tmp_path / "broken")
     assert all(value.equal(broken[name]) for name, value in whole.items())
 
