@@ -12,6 +12,7 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -222,10 +223,24 @@ def _explained(path: Path, inside: Path | None = None) -> Iterator[None]:
     name a file in there: another error of the body is none of ours."""
     try:
         yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        ours = inside is None or (error.filename is not None and str(error.filename).startswith(str(inside)))
+    except Exception as error:
+        cause = _os_error(error)
+        if cause is None:
+            raise
+        full = cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        ours = inside is None or (cause.filename is not None and str(cause.filename).startswith(str(inside)))
         if not (full or ours):
             raise
         do = "free some space or choose another folder" if full else "check the folder and its permissions"
-        raise OSError(error.errno, f"could not write {path}: {os.strerror(error.errno or 0)}; {do}") from error
+        raise OSError(cause.errno, f"could not write {path}: {os.strerror(cause.errno or 0)}; {do}") from error
+
+
+def _os_error(error: BaseException) -> OSError | None:
+    """What the system said: the libraries that write weights put errors of their own around it."""
+    if isinstance(error, OSError):
+        return error
+    if isinstance(error.__context__, OSError):  # torch.save into a file
+        return error.__context__
+    if found := re.search(r"\(os error (\d{1,5})\)", str(error)):  # safetensors
+        return OSError(int(found[1]), os.strerror(int(found[1])))
+    return None

@@ -275,7 +275,7 @@ class Run:
         }
         place = self.folder / "checkpoints"
         with folder(place / f"{self.number}-{self.step:08d}", exists="replace") as part:
-            torch.save(saved, part / "state.pt")
+            _dump(saved, part)
         for old in sorted(place.glob(f"{self.number}-*"))[:-keep]:
             shutil.rmtree(old)
 
@@ -289,7 +289,7 @@ class Run:
             "weights": {name: lm.state_dict() for name, lm in self.lms.items()} if self._changed_before() else {},
         }
         with folder(place / f"start-{self.number}", exists="replace") as part:
-            torch.save(saved, part / "state.pt")
+            _dump(saved, part)
         for old in place.glob(f"{self.number - 1}-*"):
             shutil.rmtree(old)
         if (before := place / f"start-{self.number - 1}").exists():
@@ -336,6 +336,11 @@ class Run:
     def artifact(self, name: str, value: Any) -> None:
         """Write a JSON file of the run."""
         write_json(self.folder / name, value)
+
+
+def _dump(saved: dict[str, Any], place: Path) -> None:
+    with open(place / "state.pt", "wb") as file:  # a file of Python's tells why it could not be written
+        torch.save(saved, file)
 
 
 def _load(place: Path) -> dict[str, Any]:
