@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -136,8 +137,8 @@ class Plain:
     def run(self, out: Path, name: str, env: dict[str, str] | None = None, die: int = 0) -> int:
         return commands.finish(*self.words(out), log=self.log, env=self.env(name) | (env or {}), die=die)
 
-    def resume(self, out: Path, name: str, die: int = 0) -> int:
-        return commands.finish("resume", out, log=self.log, env=self.env(name), die=die)
+    def resume(self, out: Path, name: str, die: int = 0, largest: int = 0) -> int:
+        return commands.finish("resume", out, log=self.log, env=self.env(name), die=die, largest=largest)
 
     def same(self, out: Path, name: str) -> None:
         """Go on with a run to its end, and compare all that is left of it."""
@@ -255,3 +256,20 @@ def test_ctrl_c_while_the_model_is_made_resumes_too(plain: Plain) -> None:
     assert process.exitcode == 130, plain.log.read_text()
     assert not (out / "rollouts").exists()
     plain.same(out, "early")
+
+
+def test_a_full_disk_is_told_and_loses_nothing(plain: Plain) -> None:
+    out = plain.folder / "out"
+    assert plain.run(out, "full", die=plain.calls // 2) == -signal.SIGKILL
+    size = max(f.stat().st_size for f in (out / "checkpoints").rglob("*.pt"))
+    for largest, missed in (
+        (500, "metrics.jsonl"),
+        (size - 1000, "checkpoints"),
+        (size // 2, "best|model|checkpoints"),
+    ):
+        plain.log.write_text("")
+        assert plain.resume(out, "full", largest=largest) == 2
+        said = plain.log.read_text()
+        assert re.search(f"could not write {out}/({missed})[^ ]*: File too large; free some space", said), said
+        assert "Traceback" not in said
+    plain.same(out, "full")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,23 +18,24 @@ _forked = multiprocessing.get_context("forkserver")
 _forked.set_forkserver_preload(["whet.cli", "whet.launch", "whet.own", "whet.screen", "whet.report", "pyarrow.parquet"])
 
 
-def start(*words: str | Path, log: Path, env: Mapping[str, str] | None = None, die: int = 0) -> Any:
+def start(*words: str | Path, log: Path, env: Mapping[str, str] | None = None, die: int = 0, largest: int = 0) -> Any:
     """`whet WORDS` as a process; what it says is appended to `log`. With `die` = n it kills itself (SIGKILL) in front
-    of its n-th call that makes something last on the disk: a write that is flushed, or a rename."""
-    process = _forked.Process(target=_command, args=([str(w) for w in words], str(log), dict(env or {}), die))
+    of its n-th call that makes something last on the disk: a write that is flushed, or a rename.
+    `largest`: no file may have more bytes, as if the disk were full."""
+    process = _forked.Process(target=_command, args=([str(w) for w in words], str(log), dict(env or {}), die, largest))
     process.start()
     return process
 
 
-def finish(*words: str | Path, log: Path, env: Mapping[str, str] | None = None, die: int = 0) -> int:
+def finish(*words: str | Path, log: Path, env: Mapping[str, str] | None = None, die: int = 0, largest: int = 0) -> int:
     """The exit code of `whet WORDS`: -9 if it was killed."""
-    process = start(*words, log=log, env=env, die=die)
+    process = start(*words, log=log, env=env, die=die, largest=largest)
     process.join(120)
     assert process.exitcode is not None, log.read_text()
     return process.exitcode
 
 
-def _command(words: Sequence[str], log: str, env: Mapping[str, str], die: int) -> None:
+def _command(words: Sequence[str], log: str, env: Mapping[str, str], die: int, largest: int) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -51,6 +53,8 @@ def _command(words: Sequence[str], log: str, env: Mapping[str, str], die: int) -
 
     plots.draw_all = lambda *_: []  # half of a small run's time, and held by tests of their own
 
+    if largest:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     sys.argv = ["whet", *words]
     app()
 
