@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor
 
 
 def describe(node: Any) -> Any:
-    """`node` as JSON values. A component becomes {"is": "module.Class", field: ...}; a function its "module.name".
+    """`node` as JSON values, the same in every process. A component becomes {"is": "module.Class", field: ...}, an
+    object that is no dataclass its {"is": ...} alone; a function its "module.name".
 
     State is no part of a description: two arms that have learned different things from the same recipe are the same.
     """
@@ -34,9 +36,11 @@ def describe(node: Any) -> Any:
         return {"is": named(node.func), "args": describe(node.args), **describe(node.keywords)}
     if isinstance(node, Tensor):
         return {"is": "tensor", "dtype": str(node.dtype), "values": node.tolist()}
-    if callable(node):
+    if hasattr(node, "__qualname__") or hasattr(node, "__name__"):
         return named(node)
-    return repr(node)
+    if type(node).__repr__ is object.__repr__:  # an object of a plain class
+        return {"is": named(type(node))}
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(node))  # an address is another one in every process
 
 
 def named(thing: Any) -> str:
