@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as checkpointed
@@ -160,7 +161,7 @@ def load(path_or_name: str | Path, dtype: torch.dtype = torch.float32, value_hea
             tokenizer = AutoTokenizer.from_pretrained(name)
     except OSError as error:
         raise ValueError(f"no model at {name!r}: not a folder here, and the hub did not give it ({error})") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, SafetensorError) as error:
         raise ValueError(f"{name} can not be loaded as a causal language model: {error}") from error
     if report["missing_keys"] or getattr(hf.config, "is_encoder_decoder", False):
         raise ValueError(
