@@ -350,7 +350,7 @@ def test_truncated_sampling_is_trained_on_with_what_the_engine_stored(tmp_path: 
 
 
 def test_the_log_is_json_even_where_a_number_is_none(tmp_path: Path) -> None:
-    go(tmp_path, replace(STAGE, task=ChainSum(terms=2), steps=1, reward=Weighted({"r": lambda g: [math.nan] * 3})),
-       screen=Warnings())  # fmt: skip
+    lost = Weighted({"lost": lambda group: torch.full((3,), math.nan)})
+    go(tmp_path, replace(STAGE, task=ChainSum(terms=2), steps=1, reward=lost), screen=Warnings())
     text = (tmp_path / "metrics.jsonl").read_text()
     assert "NaN" not in text and json.loads(text)["reward/mean"] is None
