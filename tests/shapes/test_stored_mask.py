@@ -13,6 +13,7 @@ from torch import Tensor
 
 from whet.engines.native import Native
 from whet.engines.sampling import keep
+from whet.learners.local import Local
 from whet.models.derived import Follow
 from whet.models.lm import LM
 from whet.objectives.clip import Clip
@@ -73,7 +74,7 @@ def test_the_ratio_is_1_under_the_stored_mask_and_finite_ever_after(tmp_path: Pa
 
     train = {"policy": Train(watched(Clip(), seen), epochs=2, lr=1e-2)}
     stage = RL(Letters(), Masked(), Weighted({"odd": odd}), train, models=MASK, problems=3, steps=4)
-    _, steps = played(tmp_path, replace(stage, callbacks=[look]))
+    run, steps = played(tmp_path, replace(stage, callbacks=[look]))
     for (outputs, batch), (later, _) in zip(seen[::2], seen[1::2], strict=True):
         on = batch.trained
         assert torch.allclose(outputs.logprobs[on], batch.logprobs[on], atol=1e-5)
@@ -83,6 +84,12 @@ def test_the_ratio_is_1_under_the_stored_mask_and_finite_ever_after(tmp_path: Pa
         mass = batch.tracks["log_kept"][on]  # log-probs are those inside the set
         assert float(mass.max()) <= 0 and float(mass.min()) < -1e-3
     assert all(line["gap/max"] < 1e-5 for line in metrics(tmp_path))
+    lm, batch = run.lms["policy"], seen[0][1]  # a policy that has learned, and the mask of the first step
+    learner = Local(lm, run.machine, betas=(0.9, 0.99), weight_decay=0.0, eps=1e-8)
+    logits = lm.hf(input_ids=batch.tokens).logits[:, :-1].masked_fill(~batch.tracks["kept"][:, 1:], -torch.inf)
+    inside = logits.log_softmax(-1).gather(2, batch.tokens[:, 1:, None])[..., 0]
+    on = batch.trained[:, 1:]
+    assert torch.allclose(learner.forward(batch).logprobs[:, 1:][on], inside[on], atol=1e-5)
     same = [
         [all(v.equal(one["mask"][k]) for k, v in other["policy"].items()) for other in weights[:i]]
         for i, one in enumerate(weights)
