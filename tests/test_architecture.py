@@ -10,13 +10,13 @@ ROOT = Path(__file__).resolve().parents[1] / "src" / "whet"
 # Each floor may import floors below it and its own; the component folders may not import one another.
 FLOORS: list[set[str]] = [
     {"types", "randomness", "schedule", "ahead", "idle", "files"},
-    {"scoring", "batching", "describe"},
+    {"scoring", "batching", "describe", "inventory"},
     {"models", "verifiers", "machines"},
     {
         *("tasks", "rewards", "rollouts", "curricula", "filters", "tracks", "advantages", "weightings", "objectives"),
         *("callbacks", "engines", "learners"),
     },
-    {"run"},
+    {"run", "checkpoints"},
     {"stages", "metrics"},
     {"recipe", "settings", "typed", "report"},
     {"recipes", "contracts", "examples", "launch", "own", "evaluating", "outline", "screen", "cli"},

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import copy
-import json
-import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Protocol
 
 import torch
 
-from whet.describe import walk
+from whet import checkpoints
 from whet.engines.native import Native
-from whet.files import append_json, folder, read_lines, sweep, write_json, write_text
+from whet.files import append_json, write_json
+from whet.inventory import check_models, learning, model_names, title
 from whet.learners.local import Local
 from whet.machines.profile import Machine, cpu
-from whet.models.derived import Derived, Follow, Frozen
+from whet.models.derived import Copy, Derived, Follow
 from whet.models.lm import LM, save
 from whet.randomness import stream
-from whet.types import ModelName, Policy
+from whet.types import Policy
 
 INTERRUPT = threading.Event()  # set by the command line's handler of Ctrl-C
 
@@ -138,7 +137,7 @@ class Run:
     def _begin(self, stage: Stage, saved: dict[str, Any] | None) -> None:
         """Make the models that belong to this stage, and put saved weights and states back."""
         wanted = {name for _, name in model_names(stage)}
-        self.derived = {"reference": Frozen("policy"), **getattr(stage, "models", {})}
+        self.derived = {"reference": Copy("policy"), **getattr(stage, "models", {})}
         self.derived = {k: v for k, v in self.derived.items() if k in wanted | set(getattr(stage, "models", {}))}
         for name, spec in self.derived.items():
             if name not in self.lms:  # one that an earlier stage trained goes on
@@ -273,61 +272,31 @@ class Run:
             "optimizers": self._optimizers  # of those that have not learned since the run was resumed
             | {key: learner.optimizer.state_dict() for key, learner in self.learners.items()},
         }
-        place = self.folder / "checkpoints"
-        with folder(place / f"{self.number}-{self.step:08d}", exists="replace") as part:
-            _dump(saved, part)
-        for old in sorted(place.glob(f"{self.number}-*"))[:-keep]:
-            shutil.rmtree(old)
+        checkpoints.write(self.folder, self.number, self.step, saved, keep)
 
     def _write_start(self) -> None:
-        """Between stages: the weights the next one begins from. Only then are the checkpoints of the last one done
-        with."""
-        place = self.folder / "checkpoints"
-        saved = {
-            "number": self.number,
-            "tokens": self.tokens,
-            "weights": {name: lm.state_dict() for name, lm in self.lms.items()} if self._changed_before() else {},
-        }
-        with folder(place / f"start-{self.number}", exists="replace") as part:
-            _dump(saved, part)
-        for old in place.glob(f"{self.number - 1}-*"):
-            shutil.rmtree(old)
-        if (before := place / f"start-{self.number - 1}").exists():
-            shutil.rmtree(before)
-
-    def _changed_before(self) -> bool:
-        return any(stage.trains() for stage in self.stages[: self.number])
+        changed = any(stage.trains() for stage in self.stages[: self.number])
+        weights = {name: lm.state_dict() for name, lm in self.lms.items()} if changed else {}
+        checkpoints.write_start(
+            self.folder, self.number, {"number": self.number, "tokens": self.tokens, "weights": weights}
+        )
 
     def _restore(self) -> dict[str, Any] | None:
         """Put the run where its newest checkpoint says, and cut longer logs back to it."""
-        sweep(self.folder)
-        place = self.folder / "checkpoints"
-        starts = sorted(place.glob("start-*"), key=lambda p: int(p.name.split("-")[1]))
-        if starts:
-            saved = _load(starts[-1])
-            self.number, self.tokens, self.begun = saved["number"], saved["tokens"], saved["tokens"]
-            for name, weights in saved["weights"].items():
+        start, within = checkpoints.newest(self.folder)
+        if start:
+            self.number, self.tokens, self.begun = start["number"], start["tokens"], start["tokens"]
+            for name, weights in start["weights"].items():
                 if name not in self.lms:
                     spec = next(s.models[name] for s in self.stages if name in getattr(s, "models", {}))  # type: ignore
                     self.lms[name] = spec.derive(self.lms[spec.source])
                 self.lms[name].load_state_dict(weights)
-        inside = sorted(place.glob(f"{self.number}-*"))
-        saved = _load(inside[-1]) if inside else None
-        if saved:
-            self.step, self.tokens, self.stopping = saved["step"], saved["tokens"], saved["stopping"]
-        self._cut_logs()
-        return saved
+        if within:
+            self.step, self.tokens, self.stopping = within["step"], within["tokens"], within["stopping"]
+        checkpoints.cut_logs(self.folder, self.number, self.step)
+        return dict(within) if within else None
 
-    def _cut_logs(self) -> None:
-        log = self.folder / "metrics.jsonl"
-        if log.exists():
-            here = (self.number, self.step)
-            kept = [line for line in read_lines(log) if (line["number"], line["step"]) < here]
-            write_text(log, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
-        for file in (self.folder / "rollouts").glob("*.parquet"):
-            number, step = (int(part) for part in file.stem.split("-")[:2])
-            if (number, step) >= (self.number, self.step):
-                file.unlink()
+    # -- artifacts ------------------------------------------------------------------------------------------------
 
     def keep_best(self) -> None:
         """Export the policy as it is now to `best/`."""
@@ -336,49 +305,3 @@ class Run:
     def artifact(self, name: str, value: Any) -> None:
         """Write a JSON file of the run."""
         write_json(self.folder / name, value)
-
-
-def _dump(saved: dict[str, Any], place: Path) -> None:
-    with open(place / "state.pt", "wb") as file:  # a file of Python's tells why it could not be written
-        torch.save(saved, file)
-
-
-def _load(place: Path) -> dict[str, Any]:
-    return torch.load(place / "state.pt", weights_only=True, map_location="cpu")
-
-
-def title(stage: Any) -> str:
-    """What people read of a stage: "RL", "Evaluate before/test"."""
-    return " ".join([type(stage).__name__, *([stage.name] if getattr(stage, "name", "") else [])])
-
-
-def learning(stage: Any) -> dict[str, Any]:
-    """The components below a stage that keep state, by path; one that stands at two paths is there once."""
-    found: dict[int, tuple[str, Any]] = {}
-    for path, part in walk(stage):
-        if isinstance(getattr(part, "state", None), dict):
-            found.setdefault(id(part), (path, part))
-    return dict(found.values())
-
-
-def model_names(stage: Any) -> Iterator[tuple[str, str]]:
-    """(path, name) for each field of a stage's tree that names a model."""
-    for path, part in walk(stage):
-        if hasattr(type(part), "__dataclass_fields__"):
-            hints = get_type_hints(type(part), include_extras=True)
-            for name, hint in hints.items():
-                if hint == ModelName and getattr(part, name):
-                    yield f"{path}.{name}".lstrip("."), getattr(part, name)
-
-
-def check_models(stage: Stage, given: Mapping[str, LM]) -> None:
-    """ValueError if a component names a model that this stage will not have."""
-    known = sorted({*given, "reference", *getattr(stage, "models", {})})
-    for path, name in model_names(stage):
-        if name not in known:
-            raise ValueError(
-                f"{path} names the model {name!r}, and the run has {known}; add it to the stage's `models`"
-            )
-    for name in stage.trains():
-        if name not in known:
-            raise ValueError(f"train.{name}: there is no model of that name among {known}; add it to `models`")

@@ -12,7 +12,7 @@ from helpers.shapes import Letters, metrics, odd, played, tiny, watched
 from torch import Tensor
 
 from whet.advantages.group_mean import GroupMean
-from whet.models.derived import Frozen
+from whet.models.derived import Copy
 from whet.objectives.clip import Clip
 from whet.randomness import stream
 from whet.scoring import Weighted
@@ -61,7 +61,7 @@ def paid(group: Group) -> Tensor:
 def test_both_models_learn_from_their_own_rows(tmp_path: Path):
     seen: dict[str, list[tuple[Outputs, Batch]]] = {"policy": [], "writer": []}
     train = {name: Train(watched(Clip(), seen[name])) for name in seen}
-    models = {"writer": Frozen("policy")}
+    models = {"writer": Copy("policy")}
     stage = RL(Letters(), Hinted(odd), Weighted({"paid": paid}), train, models=models, problems=3, steps=2)
     lm = tiny()
     before = {name: value.clone() for name, value in lm.state_dict().items()}
@@ -88,7 +88,7 @@ def test_hints_that_bring_the_same_get_no_credit(tmp_path: Path):
         return torch.tensor([1.0, 0.0, 0.0, 1.0])
 
     stage = RL(Letters(), Hinted(half), Weighted({"paid": paid}), {"writer": Train(Clip())}, problems=1, steps=1)
-    stage = replace(stage, models={"writer": Frozen()})
+    stage = replace(stage, models={"writer": Copy()})
     _, ((hint, *_),) = played(tmp_path, stage)
     assert [float(r.sum()) for r in hint.rewards] == [0.5] * 3
     assert all(float(a.abs().sum()) == 0 for a in GroupMean()([hint]).advantages[0])

@@ -12,7 +12,7 @@ from helpers.model_small import generated, play, shaken
 from helpers.runs import SMALL, Listed, go, metrics, sums
 
 from whet.engines.native import Native
-from whet.models.derived import Frozen
+from whet.models.derived import Copy
 from whet.objectives.likelihood import Likelihood
 from whet.run import Run
 from whet.stages.learning import Train
@@ -126,7 +126,7 @@ def test_a_document_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_a_model_beside_the_policy_can_be_the_one_that_learns(tmp_path: Path) -> None:
     lm = shaken(SMALL)
     before = {name: weights.clone() for name, weights in lm.state_dict().items()}
-    run = Run(tmp_path, 0, {"policy": lm, "guide": Frozen().derive(lm)}, [SFT(task=sums(3), steps=2, model="guide")])
+    run = Run(tmp_path, 0, {"policy": lm, "guide": Copy().derive(lm)}, [SFT(task=sums(3), steps=2, model="guide")])
     asyncio.run(run.go())
     assert all(torch.equal(weights, before[name]) for name, weights in lm.state_dict().items())
     assert any(not torch.equal(weights, before[name]) for name, weights in run.lms["guide"].state_dict().items())

@@ -12,8 +12,9 @@ from whet.types import ModelName
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """A copy of a model as it was when the stage began. What "reference" means unless a stage says otherwise."""
+class Copy:
+    """A copy of a model as it was when the stage began; it stays as it is unless the stage trains it. What "reference"
+    means if a stage says nothing else."""
 
     source: ModelName = "policy"
 
@@ -34,7 +35,7 @@ class Follow:
         if (self.every > 0) == (self.tau > 0) or self.every < 0 or not 0 <= self.tau < 1:
             raise ValueError(
                 f"Follow needs either every >= 1 or 0 < tau < 1, got every={self.every}, tau={self.tau}; "
-                "for a copy that stays as it is use Frozen"
+                "for one that stays as it is use Copy"
             )
 
     def derive(self, source: LM) -> LM:
@@ -60,4 +61,4 @@ class Critic:
         return copy.deepcopy(source).add_value_head()
 
 
-Derived = Frozen | Follow | Critic
+Derived = Copy | Follow | Critic

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,7 @@ from whet.randomness import generator
 from whet.run import Run, Save
 from whet.schedule import Count, at
 from whet.stages.learning import Train, learn
-from whet.types import Batch, ModelName, Problem, Row, Task, Trajectory
+from whet.types import ModelName, Problem, Row, Task, Trajectory
 
 
 def _imitate() -> Train:
@@ -45,12 +45,7 @@ class SFT:
         worked(lm.codec, drawn(self.task, self.split, 1, 0, run.seed)[0], lm.context)
 
     async def __call__(self, run: Run) -> None:
-        lm = run.lms[self.model]
-        for step in range(run.step, self.steps):
-            me = at(self, step)
-            problems = drawn(me.task, me.split, int(me.problems), step, run.stream("draw"))
-            batch = supervised([worked(lm.codec, problem, lm.context) for problem in problems])
-            _learn(run, me.model, me.train, batch, step)
+        _supervise(self, run, worked, "demonstration")
 
 
 @dataclass(frozen=True)
@@ -75,19 +70,20 @@ class Pretrain:
         )
 
     async def __call__(self, run: Run) -> None:
-        lm = run.lms[self.model]
-        for step in range(run.step, self.steps):
-            me = at(self, step)
-            problems = drawn(me.task, me.split, int(me.problems), step, run.stream("draw"))
-            batch = supervised([document(lm.codec, problem, lm.context) for problem in problems], name="document")
-            _learn(run, me.model, me.train, batch, step)
+        _supervise(self, run, document, "document")
 
 
-def _learn(run: Run, model: str, train: Train, batch: Batch, step: int) -> None:
-    started = time.monotonic()
-    metrics = learn(run.learner(model, **train.adamw), train, batch, step=step, seed=run.stream("learn", step))
-    run.tokens += int(batch.trained.sum())
-    run.publish(step + 1, {**metrics, "tokens": run.tokens, "time/learn": time.monotonic() - started})
+def _supervise(stage: SFT | Pretrain, run: Run, read: Callable[[Codec, Problem, int], Trajectory], name: str) -> None:
+    """The steps of a supervised stage: draw, `read` as texts to imitate, learn."""
+    lm = run.lms[stage.model]
+    for step in range(run.step, stage.steps):
+        started, me = time.monotonic(), at(stage, step)
+        problems = drawn(me.task, me.split, int(me.problems), step, run.stream("draw"))
+        batch = supervised([read(lm.codec, problem, lm.context) for problem in problems], name)
+        learner = run.learner(me.model, **me.train.adamw)
+        metrics = learn(learner, me.train, batch, step=step, seed=run.stream("learn", step))
+        run.tokens += int(batch.trained.sum())
+        run.publish(step + 1, {**metrics, "tokens": run.tokens, "time/learn": time.monotonic() - started})
 
 
 def drawn(task: Task, split: str, count: int, step: int, seed: int) -> list[Problem]:
