@@ -51,7 +51,7 @@ def check(name: str, problems: list[Problem]) -> None:
         answer = gold["entry"]["answer"]
         assert (answer is None) == (name in WITHOUT_ANSWER) == ("solution" not in problem.info)
         if answer is not None:
-            assert problem.info["solution"] == f"<think>{answer}</think><answer>{answer}</answer>"
+            assert problem.info["solution"] == f"<answer>{answer}</answer>"
 
 
 @pytest.mark.filterwarnings("ignore")  # of the programs that codeio holds

@@ -28,7 +28,7 @@ learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 240), warmup=20, betas=(0.9, 0
 relax = Train(Likelihood(), lr=Linear(6e-4, 6e-5, 60), warmup=10, betas=(0.9, 0.98))
 base = Made(tiny, [SFT(task, steps=240, problems=32, train=learn), SFT(habit, steps=60, problems=32, train=relax)])
 
-grpo = RL(task, rollout=attempts, reward=correct, train={"policy": Train(Clip(), lr=1e-4, warmup=5)}, steps=60)
+grpo = RL(task, rollout=attempts, reward=correct, train={"policy": Train(Clip(), lr=1e-4, warmup=5)}, steps=50)
 
 recipe = Recipe(
     model=base,

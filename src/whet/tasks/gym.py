@@ -82,7 +82,7 @@ class Gym:
             id=f"gym/{self.name}/{split}/{i}",
             prompt=[{"role": "user", "content": entry["question"]}],
             answer=json.dumps(gold, default=_plain),
-            info={} if answer is None else {"solution": worked(str(answer), str(answer))},
+            info={} if answer is None else {"solution": worked("", str(answer))},
         )
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
