@@ -147,7 +147,7 @@ def train(
     problems: Annotated[int, typer.Option(min=1, help="Problems in each step.")] = 16,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest attempt, in tokens.")] = 256,
     temperature: Annotated[float, typer.Option(min=0.01, help="Of sampling.")] = 1.0,
-    lr: Annotated[float, typer.Option(min=0.0, help="Learning rate; 0: 1e-3 for tiny, 1e-6 for others.")] = 0.0,
+    lr: Annotated[float, typer.Option(min=0.0, help="Learning rate; 0: 1e-4 for tiny, 1e-6 for others.")] = 0.0,
     sft_steps: Annotated[
         int, typer.Option(min=-1, help="Supervised steps before, on worked solutions; -1: 200 for tiny, 0 for others.")
     ] = -1,

@@ -88,7 +88,7 @@ def own_data(
         base, warm = Made(base, warm), []
     scores = Weighted({"correct": term})
     # our choice: a small random model takes a thousand times the rate of a large one
-    train = Train(Clip(low=0.2, high=0.28), lr=lr or (1e-3 if tiny else 1e-6))
+    train = Train(Clip(low=0.2, high=0.28), lr=lr or (1e-4 if tiny else 1e-6))
     loop = RL(
         task=rows,
         rollout=Sample(group=group, decoding=decoding),

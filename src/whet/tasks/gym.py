@@ -1,4 +1,4 @@
-"""Every data set of reasoning-gym as a task (extra `tasks`)."""
+"""The data sets of reasoning-gym as tasks (extra `tasks`)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from whet.types import Problem
 
 # Their items depend on the order of Python sets, which changes with every process unless the hash seed is fixed.
 HASH_ORDERED = (
-    "codeio",
     "isomorphic_strings",
     "knight_swap",
     "polynomial_multiplication",
     "ransom_note",
     "word_ladder",
 )
-# Its items are what programs give, and a few of those look at the clock, at addresses or at a global generator: an item
-# is taken only if it comes out the same twice.
-UNSTEADY = ("codeio",)
+# Data sets that are not taken, and why.
+REFUSED = {
+    "composite": 'it is a mixture; use Mixture({"a": Gym(...), "b": Gym(...)})',
+    "codeio": "its items come from running collected programs inside this process, where they write files; use another",
+}
 SEEDS = 2**31  # our choice: item seeds lie below; some generators refuse 2**32 and more
 
 
@@ -42,8 +43,8 @@ class Gym:
     {"dataset", "config", "entry": {"question", "answer", "metadata"}} that the verifier `reasoning_gym` scores with the
     data set's own rules (tuples have become lists). `info["solution"]` is missing where a data set gives no answer.
 
-    ImportError without the extra; ValueError for an unknown name, a config the data set refuses, "composite" (use
-    `Mixture`), a data set of `HASH_ORDERED` unless PYTHONHASHSEED is fixed, and, from `problem`, one with too few
+    ImportError without the extra; ValueError for an unknown name, a config the data set refuses, the two of `REFUSED`,
+    a data set of `HASH_ORDERED` unless PYTHONHASHSEED is fixed, and, from `problem`, one with too few
     different questions to hold some out. A held-out problem costs ten draws on average: seconds of futoshiki and
     knight_swap, milliseconds of nearly all others.
     """
@@ -54,8 +55,8 @@ class Gym:
 
     def __post_init__(self) -> None:
         known = names()
-        if self.name == "composite":
-            raise ValueError('Gym.name: "composite" is a mixture; use Mixture({"a": Gym(...), "b": Gym(...)}) instead')
+        if self.name in REFUSED:
+            raise ValueError(f"Gym.name: {self.name!r} is not taken: {REFUSED[self.name]}")
         if self.name not in known:
             near = difflib.get_close_matches(self.name, known, 3) or known
             raise ValueError(f"Gym.name: reasoning-gym has no {self.name!r}; nearest: {', '.join(near)}")
@@ -86,16 +87,12 @@ class Gym:
         )
 
     def _draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        while True:
-            seed = pick(rng, 0, SEEDS - 1)
-            entry = self._item(seed, seed)
-            if self.name not in UNSTEADY or (entry == self._item(seed, seed + 1) and " at 0x" not in repr(entry)):
-                return entry
+        return self._item(pick(rng, 0, SEEDS - 1))
 
-    def _item(self, seed: int, luck: int) -> dict[str, Any]:
-        """The item with its own `seed`, while the global generators are seeded with `luck`."""
-        random.seed(luck)
-        np.random.seed(luck)
+    def _item(self, seed: int) -> dict[str, Any]:
+        """The item with its own `seed`, the global generators seeded with it, too."""
+        random.seed(seed)
+        np.random.seed(seed)
         try:  # item k of the data set with seed 0 is item 0 of the one with seed k, and many are slow to set up
             return _dataset(self.name, self._settings())[seed]
         except IndexError:  # those that lay out `size` items in advance
