@@ -212,7 +212,7 @@ def evaluate_model(
 
     \b
     Examples:
-      whet eval runs/quickstart/grpo-seed0/model --task chain-sum --samples 8
+      whet eval runs/quickstart/grpo-seed0/model --task chain-sum --set 'terms=[4,5]' --set operators=+
       whet eval ./my-model --task aime.jsonl --samples 16 --max-tokens 4096 --json
       whet eval ./my-model --task chain-sum --set terms=4 --set largest=20
     """
