@@ -32,7 +32,7 @@ def test_no_description_holds_an_address() -> None:
         np.random.default_rng(0),
         np.maximum,
         Bare().__call__,
-        functools.partial(len, Silent()),
+        functools.partial(repr, Silent()),
         lambda: 0,
         torch.sum,
     ]
