@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from whet.contracts import (
     ContractError,
@@ -39,6 +41,15 @@ def test_every_component_found_keeps_its_contract(folder):
         except ContractError as error:
             broken.append(str(error))
     assert not broken, "\n".join(broken)
+
+
+@settings(max_examples=8)
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=7))
+def test_contracts_hold_whatever_the_shape_of_the_batch(rows_of):
+    for objective in found("objectives"):
+        check_objective(objective, rows_of=rows_of)
+    for weighting in found("weightings"):
+        check_weighting(weighting, rows_of=rows_of)
 
 
 def test_components_are_found_by_folder():

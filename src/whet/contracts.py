@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from whet.describe import describe, named
-from whet.examples import example_batch, example_group, example_outputs, example_scored
+from whet.examples import ROWS, example_batch, example_group, example_outputs, example_scored
 from whet.types import (
     Advantage,
     Batch,
@@ -77,17 +77,19 @@ def check_objective(
     *,
     names: Sequence[str] = ("direct", "demonstration"),
     tracks: Sequence[str] = ("reference", "values"),
+    rows_of: Sequence[int] = ROWS,
 ) -> None:
     """Shapes; 0 and zero gradient off the trained tokens, whatever stands there; padding, order of rows and the split
     into micro-batches change nothing; the gradient is that of the loss; inputs are left alone; it can be pickled.
 
-    `names` are the group names and `tracks` the per-token arrays that the examples have.
+    `names` are the group names and `tracks` the per-token arrays that the examples have, `rows_of` how many rows each
+    of their attempts has.
     """
     _portable(objective)
     needs = tuple(getattr(objective, "needs", ()))
     _hold(set(needs) <= set(_NEEDS), objective, f"`needs` is {needs} and may only name {_NEEDS}")
     for seed in _SEEDS:
-        batch = example_batch(seed, names=names, tracks=tracks)
+        batch = example_batch(seed, names=names, tracks=tracks, rows_of=rows_of)
         batch = batch if "proximal" in needs else replace(batch, proximal=None)
         outputs = _asked(example_outputs(batch, seed), needs)
         with _untouched(objective, outputs, batch):
@@ -189,12 +191,12 @@ def _differences(objective: Objective, needs: tuple[str, ...], names: Sequence[s
 # --- weightings -------------------------------------------------------------------------------------------------------
 
 
-def check_weighting(weighting: Weighting) -> None:
+def check_weighting(weighting: Weighting, *, rows_of: Sequence[int] = ROWS) -> None:
     """Shape; finite, not negative, 0 off the trained tokens; padding and the order of rows change nothing; a batch
     without trained tokens gets 0; inputs are left alone; it can be pickled."""
     _portable(weighting)
     for seed in _SEEDS:
-        batch = example_batch(seed)
+        batch = example_batch(seed, rows_of=rows_of)
         width = batch.tokens.shape[1]
         with _untouched(weighting, batch):
             weights = weighting(batch)

@@ -14,7 +14,7 @@ from torch import Tensor
 from whet.randomness import torch_generator
 from whet.types import Batch, Group, Outputs, Problem, Row, Scored, Trajectory, Turn, tokens_in
 
-_ROWS = (1, 2, 1, 3, 1, 1)  # rows of each attempt in a batch; two attempts make a group
+ROWS = (1, 2, 1, 3, 1, 1)  # rows of each attempt in a batch; two attempts make a group
 _ANSWERS = ("<think>1 + 1 = 2</think><answer>2</answer>", "", "<answer>3", "it is 2, or 3, or 4", "\\boxed{2}")
 HIDDEN = 3
 
@@ -25,14 +25,16 @@ def example_batch(
     names: Sequence[str] = ("direct", "demonstration"),
     tracks: Sequence[str] = ("reference", "values"),
     dtype: torch.dtype = torch.float32,
+    rows_of: Sequence[int] = ROWS,
 ) -> Batch:
-    """9 rows of 6 attempts in 3 groups, whose names go round `names`; tracks are random log-probs-like numbers.
+    """`rows_of` rows of each attempt (9 rows of 6 attempts), two attempts to a group, whose names go round `names`;
+    tracks are random log-probs-like numbers.
 
     Advantages and weights are 0 off the trained tokens; everything else is a random number there too.
     """
     random = torch_generator(seed, "example batch")
     names = tuple(names)
-    trajectory = torch.repeat_interleave(torch.arange(len(_ROWS)), torch.tensor(_ROWS))
+    trajectory = torch.repeat_interleave(torch.arange(len(rows_of)), torch.tensor(rows_of))
     rows = len(trajectory)
     lengths = torch.randint(4, 9, (rows,), generator=random)
     width = int(lengths.max())
@@ -40,7 +42,8 @@ def example_batch(
     valid = place < lengths[:, None]
     trained = valid & (place >= 2) & (torch.rand(rows, width, generator=random) < 0.7)
     trained[torch.arange(rows), lengths - 1] = True
-    trained[2] = False  # the second row of the second attempt: context only
+    for second in (trajectory[1:] == trajectory[:-1]).nonzero()[:1, 0] + 1:
+        trained[second] = False  # the second row of the first attempt that has one: context only
 
     def noise(scale: float) -> Tensor:
         return scale * torch.randn(rows, width, generator=random, dtype=torch.float64)
