@@ -93,7 +93,7 @@ class Run:
     screen: Screen = field(default_factory=Silent)
     number: int = 0  # of the stage that runs
     step: int = 0  # steps of it that are done
-    tokens: int = 0  # sampled by what was learned from, in all stages
+    tokens: int = 0  # sampled (or imitated) in the steps that are done, filtered attempts included, in all stages
     begun: int = 0  # `tokens` when this stage began
     stopping: str = ""  # why this stage ends early
 
