@@ -178,7 +178,6 @@ def resume(folder: Path, screen: Screen) -> Run:
             "resume with the code that started it, or start a new run"
         )
     run = prepare(recipe, order.arm, order.seed, folder, machine(order), screen)
-    run.check()
     return _go(run, order)
 
 

@@ -104,6 +104,7 @@ class Run:
         self.derived: dict[str, Derived] = {}
         self._optimizers: dict[str, Any] = {}
         self._noted: dict[str, float] = {}
+        self._checked = False  # a check reads every prompt: once is enough
         for lm in self.lms.values():
             lm.to(self.machine.device)
 
@@ -113,7 +114,8 @@ class Run:
         """All stages, from where the run stands. Raises Interrupted once a step asked to stop is saved."""
         if self.machine.threads:
             torch.set_num_threads(self.machine.threads)
-        self.check()
+        if not self._checked:
+            self.check()
         saved = self._restore()
         for number in range(self.number, len(self.stages)):
             stage = self.stages[number]
@@ -133,6 +135,7 @@ class Run:
         for stage in self.stages:
             check_models(stage, self.lms)
             stage.check(self)
+        self._checked = True
 
     def _begin(self, stage: Stage, saved: dict[str, Any] | None) -> None:
         """Make the models that belong to this stage, and put saved weights and states back."""
