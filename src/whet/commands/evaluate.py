@@ -1,0 +1,72 @@
+"""`whet eval`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from whet.commands.shared import (
+    Answer,
+    OnMachine,
+    Prompt,
+    Seed,
+    Settings,
+    System,
+    clear_errors,
+    estimate_rows,
+    nothing,
+    output,
+    progress,
+)
+
+
+@clear_errors
+def evaluate_model(
+    model: Annotated[str, typer.Argument(help="A folder in Hugging Face format, or a name on the hub.")],
+    task: Annotated[
+        str, typer.Option(help="chain-sum, countdown, knights-knaves, string-functions, gym:NAME, or a file.")
+    ],
+    samples: Annotated[int, typer.Option(min=1, help="Attempts at each problem: pass@k for k up to it.")] = 8,
+    problems: Annotated[int, typer.Option(min=2, help="How many problems, from the first.")] = 200,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest attempt, in tokens.")] = 256,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Of sampling; 0 is greedy.")] = 1.0,
+    prompt: Prompt = "",
+    answer: Answer = "",
+    reward: Annotated[str, typer.Option(help="Who judges; found from task or file if not given (see train).")] = "",
+    system: System = "",
+    seed: Seed = 0,
+    machine: OnMachine = "cpu",
+    settings: Settings = [],  # noqa: B006
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")] = False,
+) -> None:
+    """Measure a model: pass@k with 95 % intervals, on a shipped task or on a file of problems and answers.
+
+    Columns of files in the style of GSM8K, MATH and AIME are found by their names. --set changes fields of the task.
+
+    \b
+    Examples:
+      whet eval runs/quickstart/grpo-seed0/model --task chain-sum --set 'terms=[4,5]' --set operators=+
+      whet eval ./my-model --task aime.jsonl --samples 16 --max-tokens 4096 --json
+      whet eval ./my-model --task chain-sum --set terms=4 --set largest=20
+    """
+    from whet.evaluating import asked, evaluate
+    from whet.launch import Order
+    from whet.launch import machine as profile
+    from whet.screen import show_attempts, show_table
+
+    with progress() as console:
+        what = asked(task, settings, prompt, answer, reward, system)
+        with console.status(f"evaluating {model} on {task}") if console.is_terminal else nothing():
+            found = evaluate(
+                model, what, samples, problems, max_tokens, temperature, seed, profile(Order("", machine=machine))
+            )
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    console = output()
+    show_table(console, ("metric", "value", "95 % interval"), estimate_rows(found["metrics"]))
+    told = ", ".join(f"{word} {count}" for word, count in found["outcomes"].items())
+    typer.echo(f"{found['problems']} problems, {samples} attempts at each, seed {seed}" + (f"; {told}" if told else ""))
+    show_attempts(console, found["examples"])

@@ -1,0 +1,39 @@
+"""`whet run`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from whet.commands.shared import Arm, OnMachine, Out, Seed, Settings, clear_errors, go, progress
+
+
+@clear_errors
+def run_recipe(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name (`whet list`), or your own .py file.")],
+    arm: Arm = "",
+    seed: Seed = 0,
+    model: Annotated[
+        str, typer.Option(help="Put this model in: a folder or hub name, with the recipe's at_scale.")
+    ] = "",
+    machine: OnMachine = "cpu",
+    out: Out = None,
+    settings: Settings = [],  # noqa: B006 (typer copies it)
+) -> None:
+    """Run a recipe: evaluate, train, evaluate again, export the model.
+
+    Without --arm all arms run, one after another; --out is then the folder that theirs are in. Values of --set are
+    JSON; `whet show RECIPE` lists the paths. The first Ctrl-C finishes the step and saves; `whet resume` goes on.
+
+    \b
+    Examples:
+      whet run quickstart --seed 7
+      whet run quickstart --set train.policy.lr=3e-4 --set steps=20 --out runs/short
+    """
+    from whet.launch import Order, find
+
+    order = Order(recipe, arm, seed, model, machine, tuple(settings))
+    arms = [arm] if arm else list(find(order).arms)
+    with progress() as console:
+        go(order, arms, out, console)
