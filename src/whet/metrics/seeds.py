@@ -1,0 +1,91 @@
+"""How sure a number is that was measured over seeds: intervals over seeds and problems together.
+
+A method was run with S seeds and measured on the same P problems each time: values [S, P] (a number per run is [S, 1]).
+Seeds and problems are both samples of what could have been, so both are resampled. NaN is left out.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from whet.metrics.intervals import Difference, Estimate, sign_flip
+from whet.randomness import generator
+
+_MOST = 10_000  # our choice: more seeds than this nobody runs
+
+
+def over_seeds(values: ArrayLike, level: float = 0.95, draws: int = 4000, seed: int = 0) -> Estimate:
+    """The mean of values [S, P] and its interval.
+
+    Seeds and problems are drawn with replacement, independently of one another (the pigeonhole bootstrap: Owen 2007,
+    arXiv 0712.1111, which errs on the wide side), and the percentiles of the means are moved away from the value by
+    sqrt(S / (S - 1)) * t / z, the quantiles of Student's distribution with S - 1 degrees of freedom and of the normal
+    one: resampling a handful of seeds alone gives intervals that are too narrow, and with P = 1 this is about the
+    t interval. One seed says nothing of others: its ends are NaN. Nothing known: NaN throughout.
+    """
+    x = _table(values)
+    known = ~np.isnan(x)
+    x = np.where(known, x, 0.0)
+    count = int(known.any(1).sum())
+    if not count:
+        return Estimate(math.nan, math.nan, math.nan)
+    value = float(x.sum() / known.sum())
+    if count < 2:
+        return Estimate(value, math.nan, math.nan)
+    rng = generator(seed, "bootstrap over seeds")
+    seeds = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), draws)
+    problems = rng.multinomial(x.shape[1], np.full(x.shape[1], 1 / x.shape[1]), draws)
+    weights = ((seeds @ known) * problems).sum(1)
+    means = ((seeds @ x) * problems).sum(1)[weights > 0] / weights[weights > 0]
+    tail = (1 - level) / 2
+    wider = math.sqrt(count / (count - 1)) * stats.t.ppf(1 - tail, count - 1) / stats.norm.ppf(1 - tail)
+    low, high = value + wider * (np.quantile(means, [tail, 1 - tail]) - value)
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+def paired_seeds(
+    before: ArrayLike, after: ArrayLike, level: float = 0.95, draws: int = 4000, seed: int = 0
+) -> Difference:
+    """mean(after - before), paired by seed and by problem, with the interval of `over_seeds`; p is the sign-flip test
+    over the seeds' mean differences (with 8 seeds it can not be below 2 / 2^8). ValueError if the shapes differ."""
+    x, y = _table(before), _table(after)
+    if x.shape != y.shape:
+        raise ValueError(
+            f"a paired comparison needs the same seeds and problems on both sides, got shapes {x.shape} and {y.shape}"
+        )
+    found = over_seeds(y - x, level, draws, seed)
+    return Difference(found.value, found.low, found.high, sign_flip(_means(y - x), seed=seed))
+
+
+def needed(differences: ArrayLike, margin: float = 0.0, level: float = 0.95) -> int | None:
+    """How many values like these (one per seed, or one per problem: [n], or [S, P] for seeds) would have an interval
+    that does not hold `margin`, if mean and spread stay as they are: the least n, at least 2, with
+    t_{n-1} * std / sqrt(n) < |mean - margin|. None if that takes more than 10,000, or fewer than two are known."""
+    x = np.asarray(differences, dtype=np.float64)
+    x = _means(x) if x.ndim == 2 else x
+    x = x[~np.isnan(x)]
+    if len(x) < 2:
+        return None
+    distance, spread = abs(float(x.mean()) - margin), float(x.std(ddof=1))
+    if distance == 0:
+        return None
+    counts = np.arange(2, _MOST + 1)
+    enough = stats.t.ppf((1 + level) / 2, counts - 1) * spread / np.sqrt(counts) < distance
+    return int(counts[enough][0]) if enough.any() else None
+
+
+def _means(x: np.ndarray) -> np.ndarray:
+    """[S]: the mean over a seed's known problems, NaN where there is none."""
+    known = ~np.isnan(x)
+    return np.where(known.any(1), np.where(known, x, 0).sum(1) / np.maximum(known.sum(1), 1), np.nan)
+
+
+def _table(values: ArrayLike) -> np.ndarray:
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 2 or not x.size:
+        raise ValueError(f"values over seeds must be [seeds, problems], got shape {x.shape}")
+    return x
