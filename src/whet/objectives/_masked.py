@@ -43,11 +43,24 @@ def ratio_metrics(log_ratios: Tensor, trained: Tensor) -> dict[str, Tensor]:
     return {"ratio": ratios * trained, "kl_old": ratios - 1 - log_ratios}
 
 
+def gradient_metrics(slope: Tensor, clipped: Tensor) -> dict[str, Tensor]:
+    """Where the gradient comes from: |d loss / d log pi| of every token, and of those alone that lie outside the clip
+    range. The one's mean over the other's is the share that clipped tokens have in the batch's gradient."""
+    size = slope.detach().abs()
+    return {"gradient/all": size, "gradient/clipped": size * clipped}
+
+
 def check_range(who: str, **numbers: Any) -> None:
     """ValueError for a number below 0; schedules are looked at when they have become numbers."""
     for name, value in numbers.items():
         if isinstance(value, (int, float)) and not value >= 0:
             raise ValueError(f"{who}.{name} must be 0 or more, got {value}")
+
+
+def check_dual(who: str, dual: Any) -> None:
+    """ValueError for a dual clip that would cut what is inside the range."""
+    if isinstance(dual, (int, float)) and not dual > 1:
+        raise ValueError(f"{who}.dual must be above 1, got {dual}; None turns it off")
 
 
 def needs_of(objective: Any, *more: str) -> tuple[str, ...]:

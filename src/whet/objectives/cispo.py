@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from whet.objectives._masked import advantage, check_range, log_ratio, masked, ratio_metrics
+from whet.objectives._masked import advantage, check_range, gradient_metrics, log_ratio, masked, ratio_metrics
 from whet.schedule import Number
 from whet.types import Batch, Outputs
 
@@ -38,5 +38,7 @@ class Cispo:
         log_ratios = log_ratio(outputs, batch).detach()
         ratio = log_ratios.exp()
         weight = ratio.clamp(0.0 if self.low is None else 1 - self.low, 1 + self.high)
-        loss = -weight * advantage(batch) * masked(outputs.logprobs, batch)
-        return loss, {**ratio_metrics(log_ratios, batch.trained), "clip_fraction": (weight != ratio).to(loss.dtype)}
+        slope, clipped = weight * advantage(batch), weight != ratio
+        loss = -slope * masked(outputs.logprobs, batch)
+        metrics = {**ratio_metrics(log_ratios, batch.trained), "clip_fraction": clipped.to(loss.dtype)}
+        return loss, {**metrics, **gradient_metrics(slope, clipped)}

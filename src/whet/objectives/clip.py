@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from whet.objectives._masked import advantage, check_range, log_ratio, ratio_metrics
+from whet.objectives._masked import advantage, check_dual, check_range, gradient_metrics, log_ratio, ratio_metrics
 from whet.schedule import Number
 from whet.types import Batch, Outputs
 
@@ -35,8 +35,7 @@ class Clip:
 
     def __post_init__(self) -> None:
         check_range("Clip", low=self.low, high=self.high)
-        if isinstance(self.dual, (int, float)) and not self.dual > 1:
-            raise ValueError(f"Clip.dual must be above 1, got {self.dual}; None turns it off")
+        check_dual("Clip", self.dual)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         credit, log_ratios = advantage(batch), log_ratio(outputs, batch)
@@ -44,10 +43,11 @@ class Clip:
         free = ratio * credit
         loss = -torch.minimum(free, ratio.clamp(1 - self.low, 1 + self.high) * credit)
         clipped = loss > -free
+        slope = free.masked_fill(clipped, 0.0)
         metrics = {**ratio_metrics(log_ratios, batch.trained), "clip_fraction": clipped.to(loss.dtype)}
         if self.dual is not None:
             most = -self.dual * credit
             runaway = (credit < 0) & (loss > most)
-            loss = torch.where(runaway, most, loss)
+            loss, slope = torch.where(runaway, most, loss), slope.masked_fill(runaway, 0.0)
             metrics["dual_clip_fraction"] = runaway.to(loss.dtype)
-        return loss, metrics
+        return loss, {**metrics, **gradient_metrics(slope, clipped)}
