@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import whet
+from whet.claims import Claim
 from whet.describe import describe, fingerprint
 from whet.machines.profile import Machine, cpu
+from whet.metrics.measures import Final, Late, Measure, auc_reward, pass_1
 from whet.models.lm import LM, load, save
 from whet.randomness import stream
 from whet.run import Run, Screen, Silent, Stage
@@ -55,6 +57,9 @@ class Recipe:
     """`model` is the policy every arm starts from; an arm is a list of stages; `evaluate` is done before and after.
 
     `at_scale`: {path: value} applied when a real model is put in, the paper's own numbers.
+
+    `claim`: what `whet reproduce` judges; the arms it names are run with 8 seeds, all others with `seeds`. `measures`:
+    what its table shows of every arm, beside what the claim measures.
     """
 
     model: Buildable | Made
@@ -62,10 +67,18 @@ class Recipe:
     evaluate: Sequence[Evaluate] = ()
     paper: Paper | None = None
     at_scale: Mapping[str, Any] = field(default_factory=dict)
+    claim: Claim | None = None
+    seeds: int = 3
+    measures: Sequence[Measure] = (pass_1, auc_reward, Late("entropy"), Final("length"))
 
     def __post_init__(self) -> None:
         if not self.arms or not all(self.arms.values()):
             raise ValueError("a recipe needs at least one arm, each with at least one stage")
+        if self.seeds < 1:
+            raise ValueError(f"Recipe.seeds must be at least 1, got {self.seeds}")
+        unknown = [arm for arm in (self.claim.arms() if self.claim else ()) if arm not in self.arms]
+        if unknown:
+            raise ValueError(f"the claim speaks of {', '.join(unknown)}, and the arms are {', '.join(self.arms)}")
 
 
 def make(spec: Buildable | Made, seed: int, machine: Machine = cpu, screen: Screen | None = None) -> LM:

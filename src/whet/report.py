@@ -42,17 +42,22 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     table = []
     for metric in dict.fromkeys(name for side in sides for name in side):
         before, after, difference = (side.get(metric) or {} for side in sides)
-        share = is_share(metric)
-        unit, change = ("%", "points") if share else (_unit(metric), _unit(metric))
-        cells = (_cell(before, unit, share), _cell(after, unit, share), _cell(difference, change, share, sign="+"))
-        table.append((metric, *cells, _p(difference.get("p"))))
+        cells = (cell(metric, before), cell(metric, after), cell(metric, difference, change=True))
+        table.append((metric, *cells, p_value(difference.get("p"))))
     return table
+
+
+def cell(metric: str, estimate: Mapping[str, Any], change: bool = False) -> str:
+    """A value with its interval and unit: "31.2 % [27.0, 35.5]"; a `change` has a sign and is in points."""
+    share = is_share(metric)
+    unit = ("points" if change else "%") if share else _unit(metric)
+    return _cell(estimate, unit, share, sign="+" if change else "")
 
 
 def is_share(metric: str) -> bool:
     """Whether a metric is shown in per cent."""
-    last = metric.rpartition("/")[2]
-    return last.startswith("pass@") or last in ("accuracy", "correct") or last.endswith("share")
+    words = metric.replace("/", " ").split()
+    return any(word.startswith("pass@") or word in ("accuracy", "correct") or word.endswith("share") for word in words)
 
 
 def _cell(estimate: Mapping[str, Any], unit: str, share: bool, sign: str = "") -> str:
@@ -74,7 +79,7 @@ def _unit(metric: str) -> str:
     return "tokens" if "length" in metric else ""
 
 
-def _p(p: float | None) -> str:
+def p_value(p: float | None) -> str:
     if p is None:
         return ""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,47 @@ def show_results(console: Console, folder: Path) -> None:
         ("model", str(folder / "model")),
     ):
         console.print(f"{word:14}{said}", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def steps_bar(console: Console, title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar over the steps of many runs; yields what to call with (steps done, steps in all, what is done)."""
+    screen = screen_for(console)
+    began = False
+
+    def watch(done: int, total: int, finished: str) -> None:
+        nonlocal began
+        if not began:
+            screen.begin(title, total, done)
+            began = True
+        if finished and not console.is_terminal:
+            console.print(f"{finished}: done", markup=False, highlight=False, soft_wrap=True)
+        if finished or console.is_terminal:
+            screen.advance(done, {})
+
+    try:
+        yield watch
+    finally:
+        screen.end()
+
+
+def show_reproduction(console: Console, result: Mapping[str, Any], quick: bool) -> None:
+    """A table with a line per arm, then each finding, then the verdict."""
+    from whet.report import cell, p_value
+
+    names = list(dict.fromkeys(name for arm in result["arms"].values() for name in arm if name != "seeds"))
+    table = [
+        (arm, str(len(found["seeds"])), *(cell(name, found[name]) if name in found else "" for name in names))
+        for arm, found in result["arms"].items()
+    ]
+    show_table(console, ("arm", "seeds", *names), table, "95 % intervals over seeds and problems")
+    for finding in result["findings"]:
+        change = cell(finding["measure"], finding["difference"], change=True)
+        more = f"; about {finding['seeds']} seeds would settle it" if finding["seeds"] else ""
+        said = "" if quick else f", p {p_value(finding['difference']['p'])}: {finding['verdict']}{more}"
+        console.print(f"{finding['statement']}: {change}{said}", markup=False, highlight=False, soft_wrap=True)
+    if result["verdict"] and not quick:
+        console.print(f"verdict: {result['verdict']}", style="bold", markup=False, highlight=False)
 
 
 def show_table(console: Console, header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> None:

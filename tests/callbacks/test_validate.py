@@ -39,10 +39,11 @@ class Told:
 
     values_: tuple[float, ...]
     seen: list[torch.Tensor] = field(default_factory=list)
+    name: str = "told"
 
     def check(self, run: Any) -> None: ...
 
-    async def values(self, models: Any, seed: int) -> dict[str, np.ndarray]:
+    async def measure(self, run: Any, models: Any, name: str) -> dict[str, np.ndarray]:
         self.seen.append(models["policy"].lm.state_dict()["hf.model.norm.weight"].clone())
         return {"pass@1": np.array([self.values_[len(self.seen) - 1]])}
 

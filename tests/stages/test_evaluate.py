@@ -43,7 +43,7 @@ def test_pass_at_k_is_what_one_computes_by_hand(tmp_path: Path) -> None:
 
 async def _values(run: Run) -> dict[str, np.ndarray]:
     run._begin(run.stages[0], None)
-    return await EVALUATION.values(run.models(), run.seed)
+    return await EVALUATION.measure(run, run.models(), "test")
 
 
 def test_what_is_found_is_written_with_problems_and_samples(tmp_path: Path) -> None:

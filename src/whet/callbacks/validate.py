@@ -14,7 +14,7 @@ from whet.types import Scored
 @dataclass(frozen=True)
 class Validate:
     """Every `every` steps play `evaluation` (a stage `Evaluate`, usually on the split "validation") with the weights
-    as they are, and log its metrics under "validation/".
+    as they are, log its metrics under "validation/", and write `evaluations/step-N/NAME.json` (N steps are done).
 
     The model with the best `metric` so far is kept in the run folder as `best/`. With `patience` > 0 the stage ends
     after that many validations in a row without a better one.
@@ -37,7 +37,8 @@ class Validate:
     async def __call__(self, run: Any, step: int, scored_P: list[Scored]) -> None:
         if (step + 1) % self.every:
             return
-        values = await self.evaluation.values(run.live(), run.seed)
+        where = f"step-{step + 1}/{self.evaluation.name}"
+        values = await self.evaluation.measure(run, run.live(), where)
         found = {name: float(np.mean(known)) if len(known := of[~np.isnan(of)]) else nan for name, of in values.items()}
         if self.metric not in found:
             raise ValueError(f"Validate.metric names no metric: {self.metric!r} is not among {sorted(found)}")

@@ -46,13 +46,18 @@ class Evaluate:
             lm.codec.open(problem, lm.context)
 
     async def __call__(self, run: Run) -> None:
-        scored_P = await self.play(run.models(), run.seed)
+        await self.measure(run, run.models(), self.name)
+
+    async def measure(self, run: Run, models: Models, name: str) -> dict[str, np.ndarray]:
+        """Play, judge, and write `evaluations/NAME.json`. {"pass@k", "length": [P]}: one number per problem."""
+        scored_P = await self.play(models, run.seed)
         correct, lengths = self.judge(scored_P)
         problems = [scored.group.problem.id for scored in scored_P]
         run.artifact(
-            f"evaluations/{self.name}.json",
+            f"evaluations/{name}.json",
             {"problems": problems, "correct": correct, "lengths": lengths, "samples": samples(scored_P)},
         )
+        return per_problem(correct, lengths)
 
     def asked(self) -> list[Problem]:
         """The first `problems` problems of the split, or all where there are fewer."""
@@ -82,10 +87,6 @@ class Evaluate:
                 correct[p, g] = np.nan if trajectory.stop == "error" or np.isnan(value) else float(value >= 1)
                 lengths[p, g] = sampled_count(trajectory)
         return correct, lengths
-
-    async def values(self, models: Models, seed: int) -> dict[str, np.ndarray]:
-        """{"pass@k", "length": [P]}: one number per problem."""
-        return per_problem(*self.judge(await self.play(models, seed)))
 
 
 def samples(scored_P: list[Scored], count: int = 3) -> list[Mapping[str, Any]]:

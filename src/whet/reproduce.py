@@ -1,0 +1,260 @@
+"""Every arm of a recipe over seeds, and what came of its claim: `results/SLUG.json`.
+
+How a claim is judged was fixed before any was run: two arms (more where a claim names more) with 8 seeds, 0 to 7,
+paired, intervals by bootstrap over seeds and problems; other arms with fewer seeds and no verdict.
+"""
+
+from __future__ import annotations
+
+import ast
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import whet
+from whet.claims import Finding, verdict
+from whet.describe import describe, fingerprint, walk
+from whet.files import plain, read_json, read_lines, write_json
+from whet.launch import Order, environment, find, machine, resume, start
+from whet.metrics.measures import Measure
+from whet.metrics.seeds import over_seeds
+from whet.recipe import Made, Recipe, make
+from whet.run import INTERRUPT, Interrupted, Silent
+
+SEEDS = 8  # of arms that a claim judges
+QUICK = 1000  # the one seed of a quick look: seeds from 1000 upward are for tuning, so it spoils no verdict
+_WORKERS = os.cpu_count() or 1
+_DIGITS = 6  # our choice: of the values that are kept
+
+Watch = Callable[[int, int, str], None]  # (steps done, steps in all, what has just happened or "")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm with one seed, and the folder of its run."""
+
+    arm: str
+    seed: int
+    folder: Path
+
+
+def jobs(recipe: Recipe, root: Path, seeds: int = 0, quick: bool = False) -> list[Job]:
+    """All runs of a reproduction, seed by seed. `seeds` 0: 8 for the arms of the claim, `Recipe.seeds` for others; a
+    number is for the claim's arms, and the others get no more than they would have (without a claim: all get it).
+    `quick`: one seed, the claim's first two arms."""
+    named = list(recipe.claim.arms()) if recipe.claim else []
+    if quick:
+        wanted = {arm: [QUICK] for arm in (named or list(recipe.arms))[:2]}
+    else:
+        most = seeds or SEEDS
+        others = min(most, recipe.seeds) if named or not seeds else seeds
+        wanted = {arm: list(range(most if arm in named else others)) for arm in recipe.arms}
+    every = sorted({seed for of in wanted.values() for seed in of})
+    return [Job(arm, seed, root / f"{arm}-seed{seed}") for seed in every for arm, of in wanted.items() if seed in of]
+
+
+def root_of(order: Order, recipe: Recipe, parent: Path) -> Path:
+    """Where the runs of a recipe as it stands, under the code as it stands, are kept: a change to either is another
+    folder, so that what is there already can be used again."""
+    return parent / f"{Path(order.recipe).stem}-{fingerprint(_told(recipe), _code())[:8]}"
+
+
+def run_all(order: Order, recipe: Recipe, todo: Sequence[Job], watch: Watch, workers: int = _WORKERS) -> None:
+    """Make the warm starts, then run every job that is not done yet; one that was stopped goes on. Each has one
+    process with one thread. Interrupted after Ctrl-C, with all saved: the same call goes on."""
+    left = [job for job in todo if not (job.folder / "report.json").exists()]
+    total = sum(_steps(recipe, job.arm) for job in todo)
+    if not left:
+        watch(total, total, "")
+        return
+    usual = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")}
+    os.environ |= {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "1000"}  # a waiting thread must not burn a shared core
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(left)), context, initializer=_deaf)
+    try:
+        if isinstance(recipe.model, Made):
+            warm = {pool.submit(_warm, order, seed): f"warm start, seed {seed}" for seed in _seeds(left)}
+            _wait(warm, lambda: 0, total, watch)
+        steps = lambda: sum(_done(recipe, job) for job in todo)  # noqa: E731
+        _wait({pool.submit(_run, order, job): f"{job.arm}, seed {job.seed}" for job in left}, steps, total, watch)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        for name, value in usual.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def measured(recipe: Recipe, todo: Sequence[Job]) -> dict[str, dict[str, np.ndarray]]:
+    """{arm: {measure's name: [seeds, problems]}} of finished runs."""
+    wanted: dict[str, Measure] = {m.name: m for m in recipe.measures}
+    claimed: dict[str, Measure] = {m.name: m for m in recipe.claim.measures()} if recipe.claim else {}
+    table: dict[str, dict[str, np.ndarray]] = {}
+    for arm in dict.fromkeys(job.arm for job in todo):
+        judged = recipe.claim is not None and arm in recipe.claim.arms()
+        folders = [job.folder for job in todo if job.arm == arm]
+        asked = wanted | claimed if judged else wanted
+        table[arm] = {name: np.stack([measure(folder) for folder in folders]) for name, measure in asked.items()}
+    return table
+
+
+def judged(recipe: Recipe, table: Mapping[str, Mapping[str, np.ndarray]]) -> list[Finding]:
+    """What the claim's arms say of it; nothing without a claim."""
+    return recipe.claim.judge(table) if recipe.claim else []
+
+
+def result(order: Order, recipe: Recipe, todo: Sequence[Job], command: str, seconds: float) -> dict[str, Any]:
+    """One full run as JSON values: verdict, findings, a line per arm, and the values that the verdict came from."""
+    table = measured(recipe, todo)
+    findings = judged(recipe, table)
+    kept = [m.name for m in recipe.claim.measures()] if recipe.claim else []
+    arms = {
+        arm: {
+            "seeds": [job.seed for job in todo if job.arm == arm],
+            **{name: {**plain(over_seeds(x)), "seeds": plain(x.mean(1))} for name, x in by_name.items()},
+        }
+        for arm, by_name in table.items()
+    }
+    return {
+        "date": date.today().isoformat(),
+        "command": command,
+        "stamp": stamp(recipe),
+        "verdict": verdict(findings) if findings else None,
+        "findings": plain(findings),
+        "arms": arms,
+        "values": {
+            arm: {name: np.round(by_name[name], _DIGITS).tolist() for name in kept if name in by_name}
+            for arm, by_name in table.items()
+            if recipe.claim and arm in recipe.claim.arms()
+        },
+        "tokens": {arm: _mean_tokens([job.folder for job in todo if job.arm == arm]) for arm in table},
+        "seconds": round(seconds),
+        "environment": environment(),
+    }
+
+
+def write(file: Path, slug: str, found: Mapping[str, Any]) -> None:
+    """Add one run to `results/SLUG.json`, the newest last; none is ever taken out."""
+    held = read_json(file) if file.exists() else {"recipe": slug, "runs": []}
+    write_json(file, {**held, "runs": [*held["runs"], found]})
+
+
+def stamp(recipe: Recipe) -> str:
+    """Changes when the recipe changes, or the code of a component that it names (with the private files beside it):
+    a result with another stamp is stale. Comments, docstrings and what lies below the components do not count."""
+    return fingerprint(_told(recipe), {name: _tree(file) for name, file in _sources(recipe).items()})
+
+
+def _told(recipe: Recipe) -> Any:
+    return describe([recipe.model, dict(recipe.arms), list(recipe.evaluate), recipe.claim, list(recipe.measures)])
+
+
+def _sources(recipe: Recipe) -> dict[str, Path]:
+    """{module: file} of every component in the tree."""
+    parts = [recipe.model, dict(recipe.arms), list(recipe.evaluate), recipe.claim, list(recipe.measures)]
+    named = {getattr(part if callable(part) and hasattr(part, "__name__") else type(part), "__module__", "")
+             for _, part in walk(parts)}  # fmt: skip
+    files = {}
+    for name in named:
+        module = sys.modules.get(name)
+        if module is None or not getattr(module, "__file__", None) or name == "builtins":
+            continue
+        own = Path(str(module.__file__))
+        near = [f for f in own.parent.glob("_*.py") if f.name != "__init__.py"] if name.startswith("whet.") else []
+        files |= {f"{own.parent.name}/{file.name}": file for file in (own, *near)}
+    return dict(sorted(files.items()))
+
+
+def _tree(file: Path) -> str:
+    """A file's code without comments and docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+def _code() -> str:
+    """All of Whet's code: runs of another version are not used again."""
+    root = Path(whet.__path__[0])
+    return fingerprint({str(f.relative_to(root)): _tree(f) for f in sorted(root.rglob("*.py"))})
+
+
+# -- in the workers ---------------------------------------------------------------------------------------------------
+
+
+def _deaf() -> None:
+    """Ctrl-C reaches every process of the terminal: a worker finishes its step and saves."""
+    signal.signal(signal.SIGINT, lambda *_: INTERRUPT.set())
+
+
+def _warm(order: Order, seed: int) -> None:
+    make(find(order).model, seed, replace(machine(order), threads=1))
+
+
+def _run(order: Order, job: Job) -> None:
+    if INTERRUPT.is_set():
+        raise Interrupted(str(job.folder))
+    order = replace(order, arm=job.arm, seed=job.seed)
+    if (job.folder / "recipe.json").exists():
+        resume(job.folder, Silent())
+    else:
+        start(order, job.folder, Silent())
+
+
+def _wait(futures: Mapping[Future[None], str], steps: Callable[[], int], total: int, watch: Watch) -> None:
+    """Until all are done. The first error ends it, once those that run are through."""
+    open_ = set(futures)
+    stopped: Interrupted | None = None
+    while open_:
+        try:
+            done, open_ = wait(open_, timeout=1.0, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            stopped = Interrupted("")
+            continue
+        for future in done:
+            error = future.exception() if not future.cancelled() else Interrupted("")
+            if isinstance(error, (Interrupted, KeyboardInterrupt)):
+                stopped = Interrupted("")
+            elif error is not None:
+                for other in open_:
+                    other.cancel()
+                raise ValueError(f"{futures[future]}: {error}") from error
+            else:
+                watch(steps(), total, futures[future])
+        if stopped:
+            for other in open_:
+                other.cancel()
+        watch(steps(), total, "")
+    if stopped:
+        raise stopped
+
+
+def _seeds(todo: Sequence[Job]) -> list[int]:
+    return sorted({job.seed for job in todo})
+
+
+def _steps(recipe: Recipe, arm: str) -> int:
+    return sum(int(getattr(stage, "steps", 0)) for stage in recipe.arms[arm])
+
+
+def _done(recipe: Recipe, job: Job) -> int:
+    if (job.folder / "report.json").exists():
+        return _steps(recipe, job.arm)
+    file = job.folder / "metrics.jsonl"
+    return min(file.read_bytes().count(b"\n"), _steps(recipe, job.arm)) if file.exists() else 0
+
+
+def _mean_tokens(folders: Sequence[Path]) -> int:
+    """Tokens that a run sampled and learned from, on average."""
+    ends = [read_lines(folder / "metrics.jsonl")[-1]["tokens"] for folder in folders]
+    return round(float(np.mean(ends)))
