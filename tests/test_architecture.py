@@ -23,6 +23,7 @@ FLOORS: list[set[str]] = [
     {
         "recipes",
         "contracts",
+        "promises",
         "examples",
         "launch",
         "own",

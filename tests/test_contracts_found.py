@@ -15,6 +15,8 @@ from whet.contracts import (
     check_filter,
     check_objective,
     check_reward,
+    check_rollout,
+    check_task,
     check_weighting,
     found,
 )
@@ -26,6 +28,8 @@ CHECKS = {
     "filters": check_filter,
     "objectives": check_objective,
     "rewards": check_reward,
+    "rollouts": check_rollout,
+    "tasks": check_task,
     "weightings": check_weighting,
 }
 
@@ -54,7 +58,19 @@ def test_contracts_hold_whatever_the_shape_of_the_batch(rows_of):
 
 def test_components_are_found_by_folder():
     names = {type(component).__name__ for folder in CHECKS if folder != "rewards" for component in found(folder)}
-    assert {"GroupMean", "GAE", "Clip", "Gspo", "Plus", "TokenMean", "ConstantLength", "Mixed", "Uniform"} <= names
+    assert {
+        "GroupMean",
+        "GAE",
+        "Clip",
+        "Gspo",
+        "Plus",
+        "TokenMean",
+        "ConstantLength",
+        "Mixed",
+        "Uniform",
+        "Sample",
+        "Guess",
+    } <= names
     assert "everything" in {named(component).rpartition(".")[2] for component in found("filters")}
 
 

@@ -92,3 +92,6 @@ def _ended(trajectory: Trajectory, stop: Any, **info: Any) -> Trajectory:
 
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+EXAMPLES: list[Converse] = []  # there is none without a task
