@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -74,6 +75,22 @@ def test_a_supervised_batch_has_advantage_one_on_what_is_imitated() -> None:
     batch = supervised([attempt(row([1, 2, 3], [0, 1, 1]))])
     assert batch.advantages.tolist() == [[0, 1, 1]]
     assert batch.name == ("demonstration",)
+
+
+def test_every_row_has_the_terms_of_its_attempt() -> None:
+    """Three attempts, the first in two rows, the second with nothing to train on."""
+    rows, none = [row([1, 2], [0, 1]), row([3, 4, 5], [0, 1, 1])], row([1, 2], [0, 0])
+    first = replace(
+        scored(group(attempt(*rows), attempt(none), attempt(rows[0])), [0.5, 9.0, 1.5]),
+        terms={"correct": torch.tensor([0.5, 9.0, 1.5]), "short": torch.tensor([1.0, 9.0, math.nan])},
+    )
+    other = scored(group(attempt(rows[0])), [2.0])
+    batch = collate([first, other], Credit([[torch.zeros(5), torch.zeros(2), torch.zeros(2)], [torch.zeros(2)]]))
+    assert batch.terms["correct"].tolist() == [0.5, 0.5, 1.5, 2.0]
+    assert batch.terms["short"].nan_to_num(-1.0).tolist() == [1, 1, -1, -1]
+    assert batch.rows([3, 0]).terms["correct"].tolist() == [2.0, 0.5]
+    assert batch.of("policy").terms["correct"].tolist() == batch.terms["correct"].tolist()
+    assert collate([], Credit([])).terms == supervised([attempt(rows[0])]).terms == {}
 
 
 def test_an_empty_batch_has_no_rows() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,13 +21,15 @@ class _Line:
     advantages: Tensor
     targets: Tensor | None
     tracks: dict[str, Tensor]
+    terms: dict[str, float]
     trajectory: int
     group: int
     name: str
 
 
 def collate(kept_P: Sequence[Scored], credit: Credit) -> Batch:
-    """The rows of all attempts that have something to learn, right-padded. Weights are 0 until a weighting speaks.
+    """The rows of all attempts that have something to learn, right-padded, each with its attempt's value of every
+    reward term. Weights are 0 until a weighting speaks.
 
     Raises ValueError where a row was sampled greedily or from a truncated distribution whose kept mass was not stored:
     its log-probs are not those of the distribution that sampled it.
@@ -51,6 +54,7 @@ def collate(kept_P: Sequence[Scored], credit: Credit) -> Batch:
                         advantages[i],
                         targets[i] if targets is not None else None,
                         {name: track[here] for name, track in trajectory.tracks.items()},
+                        {name: float(values_G[g]) for name, values_G in scored.terms.items()},
                         trajectory_number,
                         group_number,
                         scored.group.name,
@@ -63,7 +67,7 @@ def collate(kept_P: Sequence[Scored], credit: Credit) -> Batch:
 def supervised(trajectories: Sequence[Trajectory], name: str = "demonstration") -> Batch:
     """A batch to imitate: every trained token has advantage 1."""
     lines = [
-        _Line(row, row.trained.float(), None, {}, i, i, name)
+        _Line(row, row.trained.float(), None, {}, {}, i, i, name)
         for i, trajectory in enumerate(trajectories)
         for row in trajectory.rows
         if row.trained.any()
@@ -107,6 +111,7 @@ def _stack(lines: list[_Line]) -> Batch:
         logprobs = logprobs - tracks["log_kept"]
     targets = [line.targets for line in lines if line.targets is not None]
     assert len(targets) in (0, len(lines))
+    terms = sorted({name for line in lines for name in line.terms})
     media = tuple(line.row.media for line in lines)
     return Batch(
         tokens=pad([line.row.tokens for line in lines]).long(),
@@ -122,6 +127,7 @@ def _stack(lines: list[_Line]) -> Batch:
         model=tuple(line.row.model for line in lines),
         targets=pad(targets) if targets else None,
         tracks=tracks,
+        terms={name: torch.tensor([line.terms.get(name, math.nan) for line in lines]) for name in terms},
         media=media if any(media) else (),
     )
 

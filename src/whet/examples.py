@@ -28,7 +28,7 @@ def example_batch(
     rows_of: Sequence[int] = ROWS,
 ) -> Batch:
     """`rows_of` rows of each attempt (9 rows of 6 attempts), two attempts to a group, whose names go round `names`;
-    tracks are random log-probs-like numbers.
+    tracks are random log-probs-like numbers. Of each group the first attempt is `correct`.
 
     Advantages and weights are 0 off the trained tokens; everything else is a random number there too.
     """
@@ -66,6 +66,7 @@ def example_batch(
         targets=noise(1.0).to(dtype),
         proximal=(logprobs + noise(0.3)).to(dtype),
         tracks={name: -noise(1.0).abs().to(dtype) for name in tracks},
+        terms={"correct": (trajectory % 2 == 0).float()},
     )
 
 

@@ -124,7 +124,7 @@ class Scored:
 
     group: Group
     rewards: tuple[Tensor, ...]  # G x [T] float32
-    terms: Mapping[str, Tensor] = field(default_factory=dict)  # {name: [G]} before weights, for people
+    terms: Mapping[str, Tensor] = field(default_factory=dict)  # {name: [G]} before weights
     outcomes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {term: G words}, where a verifier spoke
 
 
@@ -155,6 +155,7 @@ class Batch:
     targets: Tensor | None = None  # [B, T] float32: returns, for a value loss
     proximal: Tensor | None = None  # [B, T] float32: the learner's own log-probs before this step's first update
     tracks: Mapping[str, Tensor] = field(default_factory=dict)  # {name: [B, T, ...]}
+    terms: Mapping[str, Tensor] = field(default_factory=dict)  # {reward term: [B]} of the row's attempt; NaN: none
     media: tuple[tuple[Media, ...], ...] = ()  # B
 
     def __len__(self) -> int:
@@ -183,6 +184,7 @@ class Batch:
             model=tuple(self.model[i] for i in order),
             media=tuple(self.media[i] for i in order) if self.media else (),
             tracks={k: v[index, :longest] for k, v in self.tracks.items()},
+            terms={k: v[index] for k, v in self.terms.items()},
         )
 
     def of(self, model: str) -> Batch:

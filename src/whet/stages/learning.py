@@ -110,4 +110,5 @@ def to(batch: Batch, device: str) -> Batch:
     if batch.tokens.device.type == torch.device(device).type:
         return batch
     moved = {k: v.to(device) for k, v in batch.__dict__.items() if isinstance(v, torch.Tensor)}
-    return replace(batch, **moved, tracks={k: v.to(device) for k, v in batch.tracks.items()})
+    named = {k: {name: v.to(device) for name, v in getattr(batch, k).items()} for k in ("tracks", "terms")}
+    return replace(batch, **moved, **named)
