@@ -94,6 +94,50 @@ class SoftOverlong:
         return ((self.limit - self.cache - _lengths(group)) / self.cache).clamp(-1, 0)
 
 
+@dataclass(frozen=True)
+class PeakedLength:
+    """value_g = 1 - (1 - x_g / target)^2                        if x_g <= target
+               = 1 - 2 * ((x_g - target) / (1 - target))^2      beyond,
+
+    with x_g = min(n_g / limit, 1) and n_g the sampled tokens of attempt g: 0 for an empty attempt, 1 at the `target`
+    share of `limit`, and -1 at `limit` and beyond. Where the term `earned` is given and not above 0, the value is
+    min(0, value_g): a good length is worth something only to an attempt that deserves it; NaN there is NaN here.
+
+    Source: the length reward of "Surrogate Signals from Format and Length" (Xin et al. 2025, arXiv 2505.19439), target
+    0.5 and limit 3072. Raises ValueError unless `limit` is 1 or more and `target` lies between 0 and 1.
+    """
+
+    target: Number = 0.5
+    limit: Count = 3072
+    earned: Term | None = None
+
+    def __post_init__(self) -> None:
+        _at_least("PeakedLength.limit", self.limit, 1)
+        if isinstance(self.target, (int, float)) and not 0 < self.target < 1:
+            raise ValueError(f"PeakedLength.target is a share of the limit between 0 and 1, got {self.target}")
+
+    async def __call__(self, group: Group) -> Tensor:
+        x = (_lengths(group) / self.limit).clamp(max=1)
+        short, long = 1 - (1 - x / self.target) ** 2, 1 - 2 * ((x - self.target) / (1 - self.target)) ** 2
+        value = torch.where(x <= self.target, short, long)
+        if self.earned is None:
+            return value
+        earned = await _outcome(self.earned, group)
+        value = torch.where(earned > 0, value, value.clamp(max=0))
+        return torch.where(earned.isnan(), earned, value)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """value_g = 0 if attempt g was cut off at its limit of tokens (stop "length"), else 1.
+
+    With weight 0 it is measured and pays nothing, and `weightings.where.Where` can leave out what was cut off.
+    """
+
+    def __call__(self, group: Group) -> Tensor:
+        return torch.tensor([float(trajectory.stop != "length") for trajectory in group.trajectories])
+
+
 def _lengths(group: Group) -> Tensor:
     """[G] float: tokens that the model chose."""
     return torch.tensor([float(sampled_count(trajectory)) for trajectory in group.trajectories])
@@ -114,4 +158,11 @@ def _at_least(name: str, value: object, least: int) -> None:
         raise ValueError(f"{name} must be at least {least} tokens, got {value}")
 
 
-EXAMPLES = [LinearLength(), CosineLength(correct=LinearLength(shortest=1.0, longest=0.0)), SoftOverlong()]
+EXAMPLES = [
+    LinearLength(),
+    CosineLength(correct=LinearLength(shortest=1.0, longest=0.0)),
+    SoftOverlong(),
+    PeakedLength(limit=16),
+    PeakedLength(limit=16, earned=Finished()),
+    Finished(),
+]
