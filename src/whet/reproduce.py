@@ -47,17 +47,17 @@ class Job:
     folder: Path
 
 
-def jobs(recipe: Recipe, root: Path, seeds: int = 0, quick: bool = False) -> list[Job]:
+def jobs(recipe: Recipe, root: Path, seeds: int = 0, first: int = 0, quick: bool = False) -> list[Job]:
     """All runs of a reproduction, seed by seed. `seeds` 0: 8 for the arms of the claim, `Recipe.seeds` for others; a
     number is for the claim's arms, and the others get no more than they would have (without a claim: all get it).
-    `quick`: one seed, the claim's first two arms."""
+    They are counted from `first`. `quick`: one seed, the claim's first two arms."""
     named = list(recipe.claim.arms()) if recipe.claim else []
     if quick:
         wanted = {arm: [QUICK] for arm in (named or list(recipe.arms))[:2]}
     else:
         most = seeds or SEEDS
         others = min(most, recipe.seeds) if named or not seeds else seeds
-        wanted = {arm: list(range(most if arm in named else others)) for arm in recipe.arms}
+        wanted = {arm: [first + i for i in range(most if arm in named else others)] for arm in recipe.arms}
     every = sorted({seed for of in wanted.values() for seed in of})
     return [Job(arm, seed, root / f"{arm}-seed{seed}") for seed in every for arm, of in wanted.items() if seed in of]
 

@@ -16,6 +16,7 @@ from whet.commands.shared import STOPPED, OnMachine, clear_errors, output, progr
 def reproduce(
     recipe: Annotated[str, typer.Argument(help="A recipe's name (`whet list`), or your own .py file.")],
     seeds: Annotated[int, typer.Option(min=0, help="Seeds of the arms that the claim judges; 0: 8.")] = 0,
+    first_seed: Annotated[int, typer.Option(min=0, help="From 1000 on for tuning: then nothing is written.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, two arms: a look, nothing is written.")] = False,
     results: Annotated[Path, typer.Option(metavar="DIR", help="Where SLUG.json goes.")] = Path("results"),
     runs: Annotated[Path, typer.Option(metavar="DIR", help="Where the runs go.")] = Path("runs/reproduce"),
@@ -41,7 +42,7 @@ def reproduce(
     order = Order(recipe, machine=machine)
     found = find(order)
     slug = Path(recipe).stem
-    todo = work.jobs(found, work.root_of(order, found, runs), seeds, quick)
+    todo = work.jobs(found, work.root_of(order, found, runs), seeds, first_seed, quick)
     started = time.monotonic()
     with progress() as console, steps_bar(console, f"{slug}: {len(todo)} runs") as watch:
         try:
@@ -52,6 +53,6 @@ def reproduce(
     said = shlex.join(["whet", "reproduce", Path(recipe).name, *(["--seeds", str(seeds)] if seeds else [])])
     outcome = work.result(order, found, todo, said, time.monotonic() - started)
     show_reproduction(output(), outcome, quick)
-    if not quick:
+    if not quick and not first_seed:
         work.write(results / f"{slug}.json", slug, outcome)
         typer.echo(f"written: {results / f'{slug}.json'}")
