@@ -19,6 +19,7 @@ from whet.describe import describe, fingerprint
 from whet.machines.profile import Machine, cpu
 from whet.metrics.measures import Final, Late, Measure, auc_reward, pass_1
 from whet.models.lm import LM, load, save
+from whet.models.lora import Lora
 from whet.randomness import stream
 from whet.run import Run, Screen, Silent, Stage
 from whet.stages.evaluate import Evaluate
@@ -83,6 +84,8 @@ class Recipe:
 
 def make(spec: Buildable | Made, seed: int, machine: Machine = cpu, screen: Screen | None = None) -> LM:
     """Build a model, or take it from the cache. Must be called outside an event loop."""
+    if isinstance(spec, Lora):
+        return spec.around(make(spec.model, seed, machine, screen), stream(seed, "model"))
     if not isinstance(spec, Made):
         return spec.build(stream(seed, "model"))
     place = spec.place(seed)
@@ -92,7 +95,7 @@ def make(spec: Buildable | Made, seed: int, machine: Machine = cpu, screen: Scre
             stages = copy.deepcopy(list(spec.stages))
             run = Run(Path(folder), stream(seed, "made"), {"policy": lm}, stages, machine, screen or Silent())
             asyncio.run(run.go())
-        save(run.lms["policy"].to("cpu"), place)
+        save(run.lms["policy"].to("cpu"), place, merge=True)
     return load(str(place))
 
 

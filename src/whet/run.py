@@ -153,7 +153,7 @@ class Run:
         self.versions = {int(v): Snapshot(s["weights"], s["states"]) for v, s in saved["versions"].items()}
         newest = self.versions[max(self.versions)]
         for name, weights in newest.weights.items():
-            self.lms[name].load_state_dict(weights)
+            self.lms[name].put(weights)
         for path, part in self.parts.items():
             part.state.clear()
             part.state.update(copy.deepcopy(newest.states[path]))
@@ -186,7 +186,7 @@ class Run:
                 own = copy.deepcopy(lm) if name in changing else lm
                 engine = self.engines[name] = Native(own, name=name, rows=self.machine.rows, version=-1)
             if engine.version != version and name in changing:
-                engine.lm.load_state_dict(weights[name])
+                engine.lm.put(weights[name])
             engine.version = version
         return self.engines
 
@@ -194,7 +194,7 @@ class Run:
         """Every model as it is now, in the middle of a step: for callbacks, which come before weights are published."""
         models = self.models()
         for name in self.changing():
-            self.engines[name].lm.load_state_dict(self.lms[name].state_dict())
+            self.engines[name].lm.put(self.lms[name].weights())
             self.engines[name].version = -1  # whoever asks for a version next loads it anew
         return models
 
@@ -258,7 +258,7 @@ class Run:
 
     def _snapshot(self) -> Snapshot:
         """Copies where older versions must be kept; else the live weights, which the engine copies when it loads."""
-        weights = {name: dict(self.lms[name].state_dict()) for name in self.changing()}
+        weights = {name: self.lms[name].weights() for name in self.changing()}
         if self.window:
             weights = {name: {k: v.detach().clone() for k, v in w.items()} for name, w in weights.items()}
         return Snapshot(weights, {path: copy.deepcopy(part.state) for path, part in self.parts.items()})
@@ -279,7 +279,7 @@ class Run:
 
     def _write_start(self) -> None:
         changed = any(stage.trains() for stage in self.stages[: self.number])
-        weights = {name: lm.state_dict() for name, lm in self.lms.items()} if changed else {}
+        weights = {name: lm.weights() for name, lm in self.lms.items()} if changed else {}
         checkpoints.write_start(
             self.folder, self.number, {"number": self.number, "tokens": self.tokens, "weights": weights}
         )
@@ -293,7 +293,7 @@ class Run:
                 if name not in self.lms:
                     spec = next(s.models[name] for s in self.stages if name in getattr(s, "models", {}))  # type: ignore
                     self.lms[name] = spec.derive(self.lms[spec.source])
-                self.lms[name].load_state_dict(weights)
+                self.lms[name].put(weights)
         if within:
             self.step, self.tokens, self.stopping = within["step"], within["tokens"], within["stopping"]
         checkpoints.cut_logs(self.folder, self.number, self.step)

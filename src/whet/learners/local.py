@@ -18,13 +18,14 @@ _LOGITS = 2**24  # our choice: at most so many logits at once (64 MiB in fp32); 
 
 
 class Local:
-    """A model with its AdamW. Weights and optimizer are fp32; `precision="bf16"` autocasts the forward pass."""
+    """A model with its AdamW; with an adapter on, only that learns. Weights and optimizer are fp32; `precision="bf16"` autocasts the forward pass."""
 
     def __init__(self, lm: LM, machine: Machine, *, betas: tuple[float, float], weight_decay: float, eps: float):
         self.lm = lm
         self.machine = machine
+        learned = {id(parameter) for parameter in lm.learned().values()}
         for parameter in lm.parameters():
-            parameter.requires_grad_(True)
+            parameter.requires_grad_(id(parameter) in learned)
         self.optimizer = torch.optim.AdamW(
             self._decayed(weight_decay), lr=0.0, betas=betas, eps=eps, fused=machine.device in ("cpu", "cuda")
         )

@@ -46,7 +46,7 @@ class Follow:
         """Move `follower` after update number `step` (the first update is 1)."""
         if self.every and step % self.every:
             return
-        for mine, theirs in zip(follower.parameters(), source.parameters(), strict=True):
+        for mine, theirs in zip(follower.learned().values(), source.learned().values(), strict=True):
             mine.lerp_(theirs, 1 - self.tau) if self.tau else mine.copy_(theirs)
 
 

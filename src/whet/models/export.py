@@ -12,6 +12,7 @@ from transformers import GenerationConfig
 from transformers.utils import logging
 
 from whet import files
+from whet.models import lora
 
 if TYPE_CHECKING:
     from whet.models.lm import LM
@@ -29,18 +30,29 @@ A language model trained with Whet. Load it with `AutoModelForCausalLM.from_pret
 """
 
 
-def save(lm: LM, folder: str | Path, card: str = "") -> Path:
+def save(lm: LM, folder: str | Path, card: str = "", merge: bool = False) -> Path:
     """Write weights (safetensors), tokenizer with chat template, generation config and model card (`card`, README.md).
 
     A folder of that name is always whole (see `files.folder`). An export that is there already is replaced; ValueError
     for any other folder with something in it. A value head and media encoders go into
-    files of their own, which `transformers` does not read.
+    files of their own, which `transformers` does not read. An adapter is worked into the weights, unless it was put on
+    to be kept apart and `merge` does not say otherwise: then it is all that is written.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / "config.json").exists() and any(folder.iterdir()):
+    model = any((folder / name).exists() for name in ("config.json", lora.ADAPTER_CONFIG))
+    if folder.exists() and not model and any(folder.iterdir()):
         raise ValueError(f"{folder} holds something that is no model; give a new folder")
     with files.folder(folder, exists="replace") as beside:
-        _write(lm, beside, card)
+        if lm.adapter is not None and lm.adapter.apart and not merge:
+            lora.write(lm, beside)
+        else:
+            _write(lm, beside)
+        lm.codec.tokenizer.save_pretrained(beside)
+        (beside / "README.md").write_text(card or _CARD, encoding="utf-8")
+        if lm.value_head is not None:
+            save_file({k: v.contiguous() for k, v in lm.value_head.state_dict().items()}, beside / VALUE_FILE)
+        if len(lm.encoders):
+            save_file({k: v.contiguous() for k, v in lm.encoders.state_dict().items()}, beside / ENCODER_FILE)
     return folder
 
 
@@ -56,23 +68,18 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _write(lm: LM, folder: Path, card: str) -> None:
+def _write(lm: LM, folder: Path) -> None:
     ends = list(lm.codec.eos)
-    kept = lm.hf.generation_config
+    hf = lm.hf if lm.adapter is None else lora.merged(lm.hf)
+    kept = hf.generation_config
     # One without sampling numbers: those of a base model make `generate(do_sample=False)` warn.
-    lm.hf.generation_config = GenerationConfig(
+    hf.generation_config = GenerationConfig(
         eos_token_id=ends[0] if len(ends) == 1 else ends,
         pad_token_id=lm.codec.pad,
         bos_token_id=lm.codec.tokenizer.bos_token_id,
     )
     try:
         with quiet():
-            lm.hf.save_pretrained(folder)
+            hf.save_pretrained(folder)
     finally:
-        lm.hf.generation_config = kept
-    lm.codec.tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(card or _CARD, encoding="utf-8")
-    if lm.value_head is not None:
-        save_file({k: v.contiguous() for k, v in lm.value_head.state_dict().items()}, folder / VALUE_FILE)
-    if len(lm.encoders):
-        save_file({k: v.contiguous() for k, v in lm.encoders.state_dict().items()}, folder / ENCODER_FILE)
+        hf.generation_config = kept

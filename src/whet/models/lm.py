@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch.utils.checkpoint import checkpoint as checkpointed
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from whet.models import hub, lora
 from whet.models.codec import Codec
 from whet.models.export import TOKENIZER_FILES, VALUE_FILE, quiet, save
 from whet.types import Media
@@ -28,12 +30,15 @@ class LM(nn.Module):
     It stays in eval mode and its dropouts are zero: the sampler's log-probs and the learner's must agree.
     `value_head`: a linear head on the last hidden state, zero at first, or None. `encoders`: {kind of media: module},
     each turns a medium's values into [length, H]. `context`: positions. `vocab`: V, rows of the output head.
+    `origin`: the folder or hub name it was loaded from, "" if it was made here. `adapter`: the one it has on, or None.
     """
 
     def __init__(self, hf: Any, codec: Codec, value_head: bool = False) -> None:
         super().__init__()
         self.hf = hf
         self.codec = codec
+        self.origin = ""
+        self.adapter: lora.Adapter | None = None
         self.value_head: nn.Linear | None = None
         self.encoders = nn.ModuleDict()
         self.context = int(getattr(hf.config, "max_position_embeddings", None) or 2048)  # our choice where it is silent
@@ -67,6 +72,34 @@ class LM(nn.Module):
             nn.init.zeros_(self.value_head.weight)
             nn.init.zeros_(self.value_head.bias)
         return self
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        """{name: parameter} of what learning changes: all, but with an adapter on nothing of the base."""
+        named = dict(self.named_parameters())
+        if self.adapter is None:
+            return named
+        return {name: p for name, p in named.items() if lora.MARK in name or not name.startswith("hf.")}
+
+    def weights(self) -> dict[str, Tensor]:
+        """What of `state_dict` learning changes: what checkpoints hold, and what the sampler is given."""
+        held = self.state_dict()
+        return dict(held) if self.adapter is None else {name: held[name] for name in self.learned()}
+
+    def put(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over the `weights` of a model that is made alike. ValueError if they are another model's."""
+        if self.adapter is not None and weights.keys() != self.learned().keys():
+            raise ValueError("these weights belong to a model with another adapter, or with none")
+        self.load_state_dict(weights, strict=self.adapter is None)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LM:
+        """A copy shares what does not learn: with an adapter on, one base serves learner, sampler and reference."""
+        if self.adapter is not None:
+            learned = {id(p) for p in self.learned().values()}
+            memo.update({id(p): p for p in self.parameters() if id(p) not in learned})
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
 
     def hidden(
         self,
@@ -142,26 +175,24 @@ class LM(nn.Module):
 
 def load(path_or_name: str | Path, dtype: torch.dtype = torch.float32, value_head: bool = False) -> LM:
     """A model from a folder in Hugging Face format, or by its name on the hub; no code of the model's own is run.
+    The folder of an adapter gives its base with the adapter on.
 
-    ValueError if there is none, if a folder has no tokenizer, if it is no causal language model, or if its
-    architecture does more behind its output head than `LM.logits` knows.
+    ValueError if there is none, if a folder has no tokenizer, if it is no causal language model, if an adapter's base
+    is not there, or if its architecture does more behind its output head than `LM.logits` knows.
     """
-    name, folder = str(path_or_name), Path(path_or_name)
-    if folder.is_dir():
-        if not (folder / "config.json").exists():
-            raise ValueError(f"{name} is no model folder: there is no config.json; give a folder that a model is in")
-        if not any((folder / file).exists() for file in TOKENIZER_FILES):
-            raise ValueError(
-                f"{name} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}); save one into the folder"
-            )
+    name, folder = str(path_or_name), hub.folder(path_or_name)
+    if (folder / lora.ADAPTER_CONFIG).exists():
+        return _load_adapter(name, folder, dtype, value_head)
+    if not (folder / "config.json").exists():
+        raise ValueError(f"{name} is no model folder: there is no config.json; give a folder that a model is in")
+    if not any((folder / file).exists() for file in TOKENIZER_FILES):
+        raise ValueError(f"{name} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}); save one into the folder")
     try:
         with quiet():
-            found: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, output_loading_info=True)
+            found: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
             hf, report = found
-            tokenizer = AutoTokenizer.from_pretrained(name)
-    except OSError as error:
-        raise ValueError(f"no model at {name!r}: not a folder here, and the hub did not give it ({error})") from error
-    except (ValueError, KeyError, SafetensorError) as error:
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ValueError(f"{name} can not be loaded as a causal language model: {error}") from error
     if report["missing_keys"] or getattr(hf.config, "is_encoder_decoder", False):
         raise ValueError(
@@ -170,7 +201,22 @@ def load(path_or_name: str | Path, dtype: torch.dtype = torch.float32, value_hea
         )
     ends = hf.generation_config.eos_token_id if hf.generation_config is not None else None
     lm = LM(hf, Codec(tokenizer, ends if isinstance(ends, list) else [] if ends is None else [ends]), value_head)
+    lm.origin = str(Path(name).resolve()) if Path(name).is_dir() else name
     _check(lm, name)
+    if lm.value_head is not None and (folder / VALUE_FILE).exists():
+        lm.value_head.load_state_dict(load_file(folder / VALUE_FILE))
+    return lm
+
+
+def _load_adapter(name: str, folder: Path, dtype: torch.dtype, value_head: bool) -> LM:
+    base = lora.base_of(folder)
+    try:
+        lm = load(base, dtype, value_head)
+    except ValueError as error:
+        raise ValueError(f"{name} is an adapter for {base}, which can not be loaded: {error}") from error
+    lora.put_on(lm, folder)
+    if any((folder / file).exists() for file in TOKENIZER_FILES):
+        lm.codec = Codec(AutoTokenizer.from_pretrained(folder), lm.codec.eos)
     if lm.value_head is not None and (folder / VALUE_FILE).exists():
         lm.value_head.load_state_dict(load_file(folder / VALUE_FILE))
     return lm
