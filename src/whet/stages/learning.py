@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,13 +14,28 @@ from whet.batching import microbatches, minibatches
 from whet.learners.local import Local
 from whet.randomness import stream
 from whet.schedule import Count, Number
-from whet.types import Batch, Objective, Weighting
+from whet.types import Batch, Objective, Outputs, Weighting
 from whet.weightings.token_mean import TokenMean
 
 
 @dataclass(frozen=True)
+class Auxiliary:
+    """A further loss on the same rows, with a normaliser of its own: weight * sum(objective * weighting)."""
+
+    objective: Objective
+    weighting: Weighting = field(default_factory=TokenMean)
+    weight: Number = 1.0
+
+
+@dataclass(frozen=True)
 class Train:
-    """How one model is trained within a stage."""
+    """How one model is trained within a stage. With `auxiliary` losses k, by name, the loss of an optimizer step is
+
+        sum(objective * weighting) + sum_k weight_k * sum(objective_k * weighting_k),
+
+    where every weighting sees the step's whole batch. `{"nll": Auxiliary(Likelihood(), Where("correct"), 0.1)}` adds
+    the negative log-likelihood of correct replies.
+    """
 
     objective: Objective
     weighting: Weighting = field(default_factory=TokenMean)
@@ -34,12 +51,24 @@ class Train:
     weight_decay: float = 0.0
     eps: float = 1e-8
     rows: str = ""  # whose rows it learns from; "" means its own. A critic learns from the policy's.
+    auxiliary: Mapping[str, Auxiliary] = field(default_factory=dict)  # further losses, by name
 
     def __post_init__(self) -> None:
         for name in ("epochs", "minibatches"):
             value = getattr(self, name)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"Train.{name} must be at least 1, got {value}")
+        for name in self.auxiliary:
+            if not name or name == "gap":
+                raise ValueError(
+                    f"Train.auxiliary names its metrics, so {name!r} is no name for a loss; choose another"
+                )
+
+    @property
+    def needs(self) -> set[str]:
+        """What the objectives read of the forward pass beyond log-probs."""
+        objectives = [self.objective, *(extra.objective for extra in self.auxiliary.values())]
+        return {need for objective in objectives for need in getattr(objective, "needs", ())}
 
     @property
     def adamw(self) -> dict[str, Any]:
@@ -51,48 +80,66 @@ class Train:
 
 def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -> dict[str, float]:
     """All updates of one step. Metrics are means over the trained tokens of every pass, so the split does not show;
-    "gap/..." compares the engine's log-probs with the learner's at the first pass, before any update."""
-    needs = set(getattr(train.objective, "needs", ()))
-    micro = learner.machine.micro_tokens
-    if "proximal" in needs:
+    "gap/..." compares the engine's log-probs with the learner's at the first pass, before any update. "loss" is the
+    whole loss; an auxiliary's own, before its weight, is "name/loss"."""
+    micro, device = learner.machine.micro_tokens, learner.machine.device
+    if "proximal" in train.needs:
         batch = replace(batch, proximal=_logprobs(learner, batch, micro))
-    sums: dict[str, float] = defaultdict(float)
-    counts: dict[str, int] = defaultdict(int)
-    gap = 0.0
+    means, gap = _Means(), 0.0
     for epoch in range(int(train.epochs)):
         for number, index in enumerate(minibatches(batch, int(train.minibatches), stream(seed, "minibatch", epoch))):
             mini = batch.rows(index)
             mini = replace(mini, weights=train.weighting(mini))
-            first = epoch == number == 0
+            beside = {name: replace(mini, weights=extra.weighting(mini)) for name, extra in train.auxiliary.items()}
+            losses: dict[str, float] = defaultdict(float)
             for part in microbatches(mini, micro):
                 small = mini.rows(part)
-                outputs = learner.forward(small, needs)
-                small = to(small, learner.machine.device)
+                outputs = learner.forward(small, train.needs)
+                small = to(small, device)
                 loss, metrics = train.objective(outputs, small)
                 total = (loss * small.weights).sum()
+                for name, extra in train.auxiliary.items():
+                    added, told = _added(name, extra, outputs, to(beside[name].rows(part), device))
+                    total = total + extra.weight * added
+                    losses[f"{name}/loss"] += added.item()
+                    metrics = {**metrics, **told}
                 total.backward()
-                sums["loss"] += total.item()
-                here = small.trained
-                told = {"entropy": outputs.entropy, **metrics}
-                if first:
-                    known = here & (small.logprobs != 0)  # 0: imitated, sampled by nobody
+                losses["loss"] += total.item()
+                for name, value in {"entropy": outputs.entropy, **metrics}.items():
+                    spoken = value.detach()[small.trained]
+                    means.add(name, spoken[~spoken.isnan()])  # NaN: the metric does not speak of this token
+                if epoch == number == 0:
+                    known = small.trained & (small.logprobs != 0)  # 0: imitated, sampled by nobody
                     apart = (outputs.logprobs - small.logprobs).detach().abs()[known]
-                    sums["gap/mean"] += float(apart.sum())
-                    counts["gap/mean"] += len(apart)
+                    means.add("gap/mean", apart)
                     gap = max(gap, float(apart.max()) if len(apart) else 0.0)
-                for name, value in told.items():
-                    spoken = value.detach()[here]
-                    spoken = spoken[~spoken.isnan()]  # NaN: the metric does not speak of this token
-                    sums[name] += float(spoken.sum())
-                    counts[name] += len(spoken)
-            for name, value in learner.update(train.rate(step), train.clip_norm).items():
-                sums[name] += value
-                counts[name] += 1
-            counts["loss"] += 1
-    for name in ("updates", "updates_dropped"):
-        counts[name] = 1
-    out = {name: value / counts[name] for name, value in sums.items() if counts[name]}
-    return {**out, "gap/max": gap, "lr": train.rate(step)}
+            for name, value in {**losses, **learner.update(train.rate(step), train.clip_norm)}.items():
+                means.add(name, torch.tensor([value], dtype=torch.float64))
+    updates = {name: means.sums[name] for name in ("updates", "updates_dropped")}
+    return {**means.out(), **updates, "gap/max": gap, "lr": train.rate(step)}
+
+
+class _Means:
+    """The mean of everything that was added under a name."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = defaultdict(float)
+        self.counts: dict[str, int] = defaultdict(int)
+
+    def add(self, name: str, values: torch.Tensor) -> None:
+        self.sums[name] += float(values.sum())
+        self.counts[name] += len(values)
+
+    def out(self) -> dict[str, float]:
+        return {name: value / self.counts[name] for name, value in self.sums.items() if self.counts[name]}
+
+
+def _added(name: str, extra: Auxiliary, outputs: Outputs, small: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """sum(loss * weights) of an auxiliary loss, and its metrics, which speak only of tokens that it weighs."""
+    loss, metrics = extra.objective(outputs, small)
+    silent = small.weights == 0
+    told = {f"{name}/{key}": value.masked_fill(silent, math.nan) for key, value in metrics.items()}
+    return (loss * small.weights).sum(), told
 
 
 @torch.no_grad()
