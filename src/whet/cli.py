@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from whet.commands import catalogue, evaluate, resume, run, show, train, version
+from whet.commands import catalogue, evaluate, resume, run, show, track, train, version
 
 app = typer.Typer(
     add_completion=False,
@@ -45,6 +45,7 @@ app.command("run")(run.run_recipe)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate_model)
 app.command("resume")(resume.resume)
+app.command("track")(track.track_run)
 app.command("list")(catalogue.list_recipes)
 app.command("show")(show.show)
 app.command("version")(version.version)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from whet.commands.shared import Arm, OnMachine, Out, Seed, Settings, clear_errors, go, progress
+from whet.commands.shared import Arm, OnMachine, Out, Seed, Settings, Track, clear_errors, go, progress
 
 
 @clear_errors
@@ -20,6 +20,7 @@ def run_recipe(
     machine: OnMachine = "cpu",
     out: Out = None,
     settings: Settings = [],  # noqa: B006 (typer copies it)
+    track: Track = [],  # noqa: B006
 ) -> None:
     """Run a recipe: evaluate, train, evaluate again, export the model.
 
@@ -30,10 +31,11 @@ def run_recipe(
     Examples:
       whet run quickstart --seed 7
       whet run quickstart --set train.policy.lr=3e-4 --set steps=20 --out runs/short
+      whet run quickstart --track tensorboard
     """
     from whet.launch import Order, find
 
     order = Order(recipe, arm, seed, model, machine, tuple(settings))
     arms = [arm] if arm else list(find(order).arms)
     with progress() as console:
-        go(order, arms, out, console)
+        go(order, arms, out, console, track)

@@ -40,6 +40,12 @@ Reward = Annotated[
         "f(prompts, completions, **columns) -> list[float].",
     ),
 ]
+Track = Annotated[
+    list[str],
+    typer.Option(
+        "--track", metavar="NAME", help="Mirror the log: tensorboard, wandb, wandb:online, trackio; may be given again."
+    ),
+]
 System = Annotated[str, typer.Option("--system", help="System message before every question.")]
 
 
@@ -69,7 +75,7 @@ def fail(error: Exception) -> None:
     raise typer.Exit(WRONG) from None
 
 
-def go(order: Order, arms: Sequence[str], out: Path | None, console: Console) -> None:
+def go(order: Order, arms: Sequence[str], out: Path | None, console: Console, track: Sequence[str] = ()) -> None:
     """Start the arms, one after another, each in a folder of its own, and show what came out."""
     from dataclasses import replace
 
@@ -85,12 +91,36 @@ def go(order: Order, arms: Sequence[str], out: Path | None, console: Console) ->
         if folder.exists():
             new_run_folder(folder)  # refuses one with something in it, before the first arm starts
     screen = screen_for(console)
+    trackers(track)
     for number, (arm, folder) in enumerate(folders.items()):
         if len(arms) > 1:
             typer.echo(f"arm {arm} ({number + 1} of {len(arms)})", err=True)
-        with saved(folder, arms[number + 1 :]), stoppable(screen):
-            start(replace(order, arm=arm), folder, screen)
+        with saved(folder, arms[number + 1 :]), stoppable(screen), mirrored(screen, folder, track) as shown:
+            start(replace(order, arm=arm), folder, shown)
         show_results(output(), folder)
+
+
+def trackers(track: Sequence[str]) -> None:
+    """ValueError or ImportError for a tracker that is not there, before any work."""
+    from whet.trackers.mirror import named
+
+    for word in track:
+        named(word)
+
+
+@contextmanager
+def mirrored(screen: Any, folder: Path, track: Sequence[str]) -> Iterator[Any]:
+    """A screen that also feeds the trackers of one run, which are closed at the end."""
+    from whet.trackers.mirror import Mirrored
+
+    if not track:
+        yield screen
+        return
+    shown = Mirrored(screen, folder, track)
+    try:
+        yield shown
+    finally:
+        shown.finish()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from whet.commands.shared import (
     Seed,
     Settings,
     System,
+    Track,
     clear_errors,
     go,
     progress,
@@ -47,6 +48,7 @@ def train(
     machine: OnMachine = "cpu",
     out: Out = None,
     settings: Settings = [],  # noqa: B006
+    track: Track = [],  # noqa: B006
 ) -> None:
     """Train a model on your own problems by GRPO, no Python needed.
 
@@ -72,4 +74,4 @@ def train(
     name = "".join(c if c.isalnum() else "-" for c in Path(data).stem).strip("-") or "data"
     order = Order(f"train-{name}", "train", seed, "", machine, tuple(settings), own)
     with progress() as console:
-        go(order, ["train"], out, console)
+        go(order, ["train"], out, console, track)
