@@ -39,6 +39,11 @@ def test_a_blank_answer_is_unparseable(blank: str):
     assert verify(blank, "18") == "unparseable"
 
 
+@pytest.mark.parametrize("garbage", ["???", "((((1", "x^2+", "\\frac{1}{", "="])
+def test_what_is_no_expression_is_unparseable(garbage: str):
+    assert verify(f"\\boxed{{{garbage}}}", "18") == "unparseable"
+
+
 def test_a_list_of_guesses_scores_nothing():
     assert verify(", ".join(map(str, range(30))), "18") == "wrong"
 

@@ -22,7 +22,8 @@ def verify(answer: str, gold: str) -> str:
     """Says "right" iff math-verify finds the two equal: \\frac{1}{2}, 0.5 and \\boxed{1/2} are; sets have no order.
 
     Takes LaTeX with or without delimiters, and sentences that hold an expression. math-verify's own time limit is a
-    signal that only works in a main thread, so it is off: the pool's deadline stands in for it.
+    signal that only works in a main thread, so it is off: the pool's deadline stands in for it. What sympy can not read
+    is compared as text, and is "unparseable" unless it is the same text.
     Raises BadGold when no expression can be read from the gold.
     """
     import math_verify
@@ -32,9 +33,9 @@ def verify(answer: str, gold: str) -> str:
     if not meant:
         raise BadGold(f"the gold answer must hold a mathematical expression, got {gold[:80]!r}")
     said = _parse(answer[-LONGEST:])
-    if not said:
-        return "unparseable"
-    return "right" if math_verify.verify(meant, said, timeout_seconds=None) else "wrong"
+    if said and math_verify.verify(meant, said, timeout_seconds=None):
+        return "right"
+    return "wrong" if any(not isinstance(reading, str) for reading in said) else "unparseable"
 
 
 def _parse(text: str) -> list[Any]:
