@@ -218,7 +218,7 @@ class Judged(NamedTuple):
     """A term's values with the verifier's outcome for each attempt."""
 
     values: Tensor  # [G]
-    outcomes: tuple[str, ...]  # G of right, wrong, unparseable, timed out, crashed, failed
+    outcomes: tuple[str, ...]  # G of right, wrong, parsed, unparseable, timed out, crashed, failed
 
 
 @dataclass(frozen=True)
@@ -313,6 +313,7 @@ Rollout = Callable[[Models, Problem, int], Awaitable[list[Group]]]
 Track = Callable[[Models, list[Group]], Awaitable[list[Group]]]
 TermValue = Tensor | list[Tensor] | Judged
 Term = Callable[[Group], TermValue | Awaitable[TermValue]]
+AskingTerm = Callable[[Models, Group], Awaitable[TermValue]]  # one that asks a model; it has `asks_models = True`
 Reward = Callable[[Models, Group], Awaitable[Scored]]
 Filter = Callable[[list[Scored]], list[Scored]]
 Advantage = Callable[[list[Scored]], Credit]

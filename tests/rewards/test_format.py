@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from whet.rewards.format import TagFormat
+from whet.rewards.format import TagFormat, TagOccurs
 from whet.types import Group
 
 
@@ -58,3 +58,32 @@ def test_other_tags_can_be_asked_for(texts: Callable[..., Group]):
 def test_senseless_tags_are_refused(tags: tuple[str, ...]):
     with pytest.raises(ValueError, match=r"TagFormat\.tags"):
         TagFormat(tags)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("<think>a\nb</think> 5", True),
+        ("so <think></think><think>", True),
+        ("</think><think>a</think>", True),
+        ("<think>a<think>b</think>", True),
+        ("", False),
+        ("<think>a", False),
+        ("a</think>", False),
+        ("</think> a <think>", False),
+        ("<Think>a</Think>", False),
+    ],
+)
+def test_a_block_that_occurs_somewhere_is_enough_for_tag_occurs(text: str, holds: bool):
+    assert TagOccurs().holds(text) is holds
+
+
+def test_a_block_that_the_template_opened_occurs(texts: Callable[..., Group]):
+    assert TagOccurs()(texts("a</think> 5", "a", opened="<think>")).tolist() == [1, 0]
+    assert TagOccurs("plan")(texts("<plan>a</plan>", "<think>a</think>")).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("tag", ["", "<a>", "a b"])
+def test_a_senseless_tag_is_refused(tag: str):
+    with pytest.raises(ValueError, match=r"TagOccurs\.tag"):
+        TagOccurs(tag)

@@ -28,7 +28,7 @@ class TagFormat:
         if not self.tags or len(set(self.tags)) < len(self.tags):
             raise ValueError(f"TagFormat.tags must be one or more different words, got {self.tags!r}")
         for tag in self.tags:
-            if not tag.replace("_", "").replace("-", "").isalnum():
+            if not _plain(tag):
                 raise ValueError(f"TagFormat.tags must be plain words such as 'think', got {tag!r}")
 
     def __call__(self, group: Group) -> Tensor:
@@ -45,3 +45,29 @@ class TagFormat:
             if not found or inside != bool(between.strip()):
                 return False
         return not rest.strip()
+
+
+@dataclass(frozen=True)
+class TagOccurs:
+    """value_g = 1 if the response has <tag>...</tag> somewhere, else 0.
+
+    Loose where `TagFormat` is strict: the block may be empty, come twice, and stand anywhere. A template that opens the
+    tag itself counts for it. Source: the reasoning block of "Surrogate Signals from Format and Length" (Xin et al.
+    2025, arXiv 2505.19439). Raises ValueError if the tag is not a plain word.
+    """
+
+    tag: str = "think"
+
+    def __post_init__(self) -> None:
+        if not _plain(self.tag):
+            raise ValueError(f"TagOccurs.tag must be a plain word such as 'think', got {self.tag!r}")
+
+    def __call__(self, group: Group) -> Tensor:
+        return torch.tensor([float(self.holds(response(trajectory))) for trajectory in group.trajectories])
+
+    def holds(self, text: str) -> bool:
+        return f"</{self.tag}>" in text.partition(f"<{self.tag}>")[2]
+
+
+def _plain(tag: str) -> bool:
+    return tag.replace("_", "").replace("-", "").isalnum()
