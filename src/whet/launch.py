@@ -21,9 +21,10 @@ import torch
 
 from whet.describe import children, fingerprint
 from whet.files import new_run_folder, read_json, write_json
-from whet.machines.profile import MACHINES
+from whet.machines.profile import MACHINES, Machine
 from whet.metrics.evaluation import comparison, per_problem
 from whet.models.lm import save
+from whet.models.lora import Lora
 from whet.models.pretrained import Pretrained
 from whet.own import command, own_data
 from whet.recipe import Recipe, description, prepare
@@ -43,6 +44,7 @@ class Order:
     machine: str = "cpu"
     settings: tuple[str, ...] = ()  # "path=value"
     own: Mapping[str, Any] = field(default_factory=dict)  # arguments of a recipe made from a user's own data
+    lora: int = 0  # rank of an adapter to put on the model; 0: none
 
 
 def slugs() -> dict[str, str]:
@@ -73,6 +75,8 @@ def find(order: Order) -> Recipe:
         recipe = importlib.import_module(known[order.recipe]).recipe
     if order.model:
         recipe = arranged(replace(recipe, model=Pretrained(order.model)), put_arms(recipe.arms, recipe.at_scale))
+    if order.lora:
+        recipe = replace(recipe, model=Lora(recipe.model, rank=order.lora))
     return changed(recipe, order.settings) if order.settings else recipe
 
 
@@ -192,10 +196,12 @@ def _unnamed(told: Any) -> Any:
     return told
 
 
-def machine(order: Order) -> Any:
-    if order.machine not in MACHINES:
-        raise ValueError(f"there is no machine profile {order.machine!r}; there are {', '.join(MACHINES)}")
-    return MACHINES[order.machine]
+def machine(order: Order) -> Machine:
+    """The profile an order names, with the fields behind its name put in: "cpu,checkpointing=true,rows=64"."""
+    name, *fields = order.machine.split(",")
+    if name not in MACHINES:
+        raise ValueError(f"there is no machine profile {name!r}; there are {', '.join(MACHINES)}")
+    return override(MACHINES[name], fields)
 
 
 def _go(run: Run, order: Order) -> Run:
@@ -241,6 +247,7 @@ def again(order: Order) -> str:
         return command(order.own, order.seed, order.settings)
     said = ["whet", "run", Path(order.recipe).name, "--arm", order.arm, "--seed", str(order.seed)]
     said += ["--model", order.model] if order.model else []
+    said += ["--lora", str(order.lora)] if order.lora else []
     return shlex.join([*said, *(word for setting in order.settings for word in ("--set", setting))])
 
 

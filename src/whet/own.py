@@ -15,6 +15,8 @@ from whet.describe import fingerprint
 from whet.files import folder
 from whet.models.codec import Codec
 from whet.models.export import TOKENIZER_FILES, quiet
+from whet.models.hub import folder as model_folder
+from whet.models.lora import Lora
 from whet.models.pretrained import Pretrained
 from whet.models.tiny import TinyQwen, bpe_tokenizer
 from whet.objectives.clip import Clip
@@ -59,6 +61,7 @@ def own_data(
     samples: int = 8,
     test_problems: int = 100,
     reward_deadline: float = 60.0,
+    lora: int = 0,
 ) -> Recipe:
     """GRPO with clip-higher on the rows of a file or data set: `steps` steps of `problems` problems with `group`
     attempts each, evaluated before and after on `test` (or on rows held out) with `samples` attempts per problem.
@@ -86,9 +89,11 @@ def own_data(
     warm = _warm(rows, sft_steps, tiny)
     if tiny and warm:
         base, warm = Made(base, warm), []
+    if lora:
+        base = Lora(base, rank=lora)
     scores = Weighted({"correct": term})
-    # our choice: a small random model takes a thousand times the rate of a large one
-    train = Train(Clip(low=0.2, high=0.28), lr=lr or (1e-4 if tiny else 1e-6))
+    # our choice: a small random model takes a hundred times the rate of a large one, an adapter ten times that of all
+    train = Train(Clip(low=0.2, high=0.28), lr=lr or (1e-4 if tiny else 1e-6) * (10 if lora else 1))
     loop = RL(
         task=rows,
         rollout=Sample(group=group, decoding=decoding),
@@ -190,12 +195,12 @@ def _longest(rows: Rows) -> list[Problem]:
 def _pretrained(model: str, rows: Rows) -> Pretrained:
     """The model, after a look whether the longest prompts fit its context. What else is wrong with it is said when it
     is loaded."""
-    place = Path(there(model, "model folder")).expanduser()
-    if place.is_dir() and not any((place / file).exists() for file in TOKENIZER_FILES):
+    place = model_folder(Path(there(model, "model folder")).expanduser())
+    if not any((place / file).exists() for file in TOKENIZER_FILES):
         return Pretrained(model)
     try:
         with quiet():
-            codec, config = Codec(AutoTokenizer.from_pretrained(model)), AutoConfig.from_pretrained(model)
+            codec, config = Codec(AutoTokenizer.from_pretrained(place)), AutoConfig.from_pretrained(place)
     except (OSError, ValueError, KeyError):
         return Pretrained(model)
     for problem in _longest(rows):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from whet.commands.shared import Arm, OnMachine, Out, Seed, Settings, Track, clear_errors, go, progress
+from whet.commands.shared import Arm, OnMachine, Out, Seed, Settings, Track, WithLora, clear_errors, go, progress
 
 
 @clear_errors
@@ -17,6 +17,7 @@ def run_recipe(
     model: Annotated[
         str, typer.Option(help="Put this model in: a folder or hub name, with the recipe's at_scale.")
     ] = "",
+    lora: WithLora = 0,
     machine: OnMachine = "cpu",
     out: Out = None,
     settings: Settings = [],  # noqa: B006 (typer copies it)
@@ -30,12 +31,13 @@ def run_recipe(
     \b
     Examples:
       whet run quickstart --seed 7
+      whet run quickstart --model ./my-model --lora 16 --set model.kind=dora --set train.policy.lr=1e-5
       whet run quickstart --set train.policy.lr=3e-4 --set steps=20 --out runs/short
       whet run quickstart --track tensorboard
     """
     from whet.launch import Order, find
 
-    order = Order(recipe, arm, seed, model, machine, tuple(settings))
+    order = Order(recipe, arm, seed, model, machine, tuple(settings), lora=lora)
     arms = [arm] if arm else list(find(order).arms)
     with progress() as console:
         go(order, arms, out, console, track)

@@ -27,7 +27,13 @@ Seed = Annotated[int, typer.Option(help="All draws of a run come from it.")]
 Settings = Annotated[
     list[str], typer.Option("--set", metavar="PATH=VALUE", help="Set one field of the tree; may be given many times.")
 ]
-OnMachine = Annotated[str, typer.Option("--machine", help="Hardware profile: cpu or cuda.")]
+OnMachine = Annotated[
+    str,
+    typer.Option("--machine", help="Hardware profile, cpu or cuda, and fields of it: cpu,checkpointing=true,rows=64."),
+]
+WithLora = Annotated[
+    int, typer.Option("--lora", min=0, metavar="RANK", help="Train an adapter of this rank; 0: all weights.")
+]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run folder; must not exist or be empty.")]
 Arm = Annotated[str, typer.Option("--arm", help="Only this arm of the recipe.")]
 Prompt = Annotated[str, typer.Option("--prompt", metavar="COLUMN", help="Column of questions.")]

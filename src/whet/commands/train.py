@@ -17,6 +17,7 @@ from whet.commands.shared import (
     Settings,
     System,
     Track,
+    WithLora,
     clear_errors,
     go,
     progress,
@@ -44,6 +45,7 @@ def train(
     samples: Annotated[int, typer.Option(min=1, help="Attempts per problem in the evaluations.")] = 8,
     test_problems: Annotated[int, typer.Option(min=2, help="Problems in the evaluations.")] = 100,
     reward_deadline: Annotated[float, typer.Option(min=0.1, help="Seconds that a function of yours may take.")] = 60.0,
+    lora: WithLora = 0,
     seed: Seed = 0,
     machine: OnMachine = "cpu",
     out: Out = None,
@@ -68,7 +70,7 @@ def train(
             **{"model": model, "data": data, "prompt": prompt, "answer": answer, "reward": reward, "test": test},
             **{"system": system, "steps": steps, "group": group, "problems": problems, "max_tokens": max_tokens},
             **{"temperature": temperature, "lr": lr, "sft_steps": sft_steps, "samples": samples},
-            **{"test_problems": test_problems, "reward_deadline": reward_deadline},
+            **{"test_problems": test_problems, "reward_deadline": reward_deadline, "lora": lora},
         }
     )
     name = "".join(c if c.isalnum() else "-" for c in Path(data).stem).strip("-") or "data"
