@@ -129,6 +129,17 @@ def test_dapo() -> None:
     agree(ours(GroupMean(), Clip(0.2, 0.28), TokenMean()), -objective / sum(map(sum, LENGTHS)))
 
 
+def test_lite_ppo() -> None:
+    """Lite PPO: centred in the group, divided by the std of all raw rewards, PPO's clip, one mean over all tokens."""
+    spread, objective = pstdev(REWARDS[0] + REWARDS[1]), 0.0
+    for p in range(2):
+        for g in range(3):
+            for t in range(LENGTHS[p][g]):
+                advantage = (REWARDS[p][g] - fmean(REWARDS[p])) / spread
+                objective += surrogate(p, g, t, advantage, 0.2, 0.2)
+    agree(ours(GroupMean("batch"), Clip(0.2, 0.2), TokenMean()), -objective / sum(map(sum, LENGTHS)))
+
+
 def test_rloo() -> None:
     """RLOO: reward minus the mean of the others, times the log-probability of the whole attempt."""
     objective = 0.0

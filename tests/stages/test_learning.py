@@ -29,6 +29,7 @@ from whet.rewards.length import Finished
 from whet.rollouts.sample import Sample
 from whet.schedule import Linear, at
 from whet.scoring import Weighted
+from whet.settings import override
 from whet.stages.learning import Auxiliary, Train, learn
 from whet.stages.rl import RL
 from whet.types import Batch, Credit, Decoding, Group, joined
@@ -147,10 +148,11 @@ def test_what_any_objective_needs_is_given(lm: LM, batch: Batch) -> None:
     assert told["ratio"] == pytest.approx(1) and told["spread/mismatch"] > 0
 
 
-def test_a_weight_may_be_a_schedule(lm: LM, batch: Batch) -> None:
+def test_a_weight_may_be_a_schedule_and_is_set_by_its_path(lm: LM, batch: Batch) -> None:
     falling = replace(JOINT, auxiliary={"nll": replace(NLL, weight=Linear(0.2, 0.0, 10))})
     agree(gradients(lm, batch, at(falling, 5))[0], gradients(lm, batch, JOINT)[0])
     assert json.dumps(describe(falling))
+    assert override(falling, ["auxiliary.nll.weight=0.1", "auxiliary.nll.weighting.term=correct"]) == JOINT
 
 
 def test_a_term_that_the_reward_has_not_is_named(lm: LM, batch: Batch) -> None:
