@@ -157,6 +157,12 @@ def sweep(path: str | Path) -> None:
             part.unlink(missing_ok=True)
 
 
+def cache() -> Path:
+    """Where made models and remote answers are kept: $WHET_CACHE, else whet/ under the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("WHET_CACHE") or Path(home) / "whet")
+
+
 def plain(value: Any) -> Any:
     """`value` with only what JSON has: arrays and tuples become lists, dataclasses and mappings objects, paths text,
     numbers that are not finite null."""

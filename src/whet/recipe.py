@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import copy
 import hashlib
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache as cache_once
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import whet
 from whet.claims import Claim
 from whet.describe import describe, fingerprint
+from whet.files import cache
+from whet.given import Buildable
 from whet.machines.profile import Machine, cpu
 from whet.metrics.measures import Final, Late, Measure, auc_reward, pass_1
 from whet.models.lm import LM, load, save
@@ -23,12 +24,6 @@ from whet.models.lora import Lora
 from whet.randomness import stream
 from whet.run import Run, Screen, Silent, Stage
 from whet.stages.evaluate import Evaluate
-
-
-class Buildable(Protocol):
-    """What makes a model: `TinyQwen(...)`, `Pretrained("path or name")`."""
-
-    def build(self, seed: int) -> LM: ...
 
 
 @dataclass(frozen=True)
@@ -110,12 +105,6 @@ def prepare(recipe: Recipe, arm: str, seed: int, folder: Path, machine: Machine,
 def _timed(recipe: Recipe, when: str) -> list[Stage]:
     """The recipe's evaluations under a name that says when; both times over the same problems and streams."""
     return [replace(evaluation, name=f"{when}/{evaluation.name}") for evaluation in recipe.evaluate]
-
-
-def cache() -> Path:
-    """Where made models are kept: $WHET_CACHE, else whet/ under the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("WHET_CACHE") or Path(home) / "whet")
 
 
 # What a warm-up is made of: a change to any of it makes models anew.

@@ -13,11 +13,13 @@ import torch
 
 from whet import checkpoints
 from whet.engines.native import Native
+from whet.engines.remote import Remote
 from whet.files import append_json, write_json
+from whet.given import Endpoints, Given, added, check_given, make
 from whet.inventory import check_models, learning, model_names, title
 from whet.learners.local import Local
 from whet.machines.profile import Machine, cpu
-from whet.models.derived import Copy, Derived, Follow
+from whet.models.derived import Copy, Follow
 from whet.models.lm import LM, save
 from whet.randomness import stream
 from whet.types import Policy
@@ -60,7 +62,7 @@ class Save:
 
 
 class Stage(Protocol):
-    """A stage of a run. Beyond this, a stage may have fields `models` (name -> Derived), `ahead` and `save`."""
+    """A stage of a run. Beyond this, a stage may have fields `models` (name -> Given), `ahead` and `save`."""
 
     def check(self, run: Run) -> None:
         """ValueError for anything that could not work, before any work."""
@@ -101,7 +103,9 @@ class Run:
         self.engines: dict[str, Native] = {}
         self.learners: dict[str, Local] = {}
         self.versions: dict[int, Snapshot] = {}
-        self.derived: dict[str, Derived] = {}
+        self.given: dict[str, Given] = {}
+        self.endpoints = Endpoints(self.folder)
+        self._built: dict[tuple[int, str], LM] = {}  # by a check, and not yet begun with
         self._optimizers: dict[str, Any] = {}
         self._noted: dict[str, float] = {}
         self._checked = False  # a check reads every prompt: once is enough
@@ -116,7 +120,12 @@ class Run:
             torch.set_num_threads(self.machine.threads)
         if not self._checked:
             self.check()
-        saved = self._restore()
+        try:
+            await self._stages(self._restore())
+        finally:
+            self.endpoints.close()
+
+    async def _stages(self, saved: dict[str, Any] | None) -> None:
         for number in range(self.number, len(self.stages)):
             stage = self.stages[number]
             self._begin(stage, saved)
@@ -132,19 +141,24 @@ class Run:
 
     def check(self) -> None:
         """ValueError for anything in any stage that could not work."""
-        for stage in self.stages:
+        for number, stage in enumerate(self.stages):
             check_models(stage, self.lms)
+            built = check_given(stage, self.lms, self.seed)
+            self._built |= {(number, name): lm for name, lm in built.items()}
             stage.check(self)
         self._checked = True
 
     def _begin(self, stage: Stage, saved: dict[str, Any] | None) -> None:
         """Make the models that belong to this stage, and put saved weights and states back."""
         wanted = {name for _, name in model_names(stage)}
-        self.derived = {"reference": Copy("policy"), **getattr(stage, "models", {})}
-        self.derived = {k: v for k, v in self.derived.items() if k in wanted | set(getattr(stage, "models", {}))}
-        for name, spec in self.derived.items():
-            if name not in self.lms:  # one that an earlier stage trained goes on
-                self.lms[name] = spec.derive(self.lms[spec.source])
+        self.given = {"reference": Copy("policy"), **added(stage)}
+        self.given = {k: v for k, v in self.given.items() if k in wanted | set(getattr(stage, "models", {}))}
+        for name, spec in self.given.items():
+            if isinstance(spec, Remote):
+                self.endpoints.open(name, spec)
+            elif name not in self.lms:  # one that an earlier stage trained goes on
+                self._add(name, spec)
+        self._built = {of: lm for of, lm in self._built.items() if of[0] > self.number}
         self.window = int(getattr(stage, "ahead", 0))
         self.parts = learning(stage)
         if saved is None:
@@ -162,17 +176,22 @@ class Run:
             self.versions = {self.step: self._snapshot()}
 
     def _forget_stage(self) -> None:
-        for name in self.derived:
+        for name in self.given:
             if name not in self.stages[self.number - 1].trains():
-                del self.lms[name]
+                self.lms.pop(name, None)
+        self.endpoints.close()
         self.engines, self.learners, self.versions, self._optimizers = {}, {}, {}, {}
+
+    def _add(self, name: str, spec: Given) -> None:
+        lm = self._built.pop((self.number, name), None) or make(name, spec, self.lms, self.seed)
+        self.lms[name] = lm.to(self.machine.device)
 
     # -- models ---------------------------------------------------------------------------------------------------
 
     def changing(self) -> list[str]:
         """The models whose weights this stage changes: those it trains, and those that follow."""
         stage = self.stages[self.number]
-        follow = [name for name, spec in self.derived.items() if isinstance(spec, Follow)]
+        follow = [name for name, spec in self.given.items() if isinstance(spec, Follow)]
         return sorted({*stage.trains(), *follow})
 
     def models(self, version: int | None = None) -> Mapping[str, Policy]:
@@ -188,7 +207,7 @@ class Run:
             if engine.version != version and name in changing:
                 engine.lm.put(weights[name])
             engine.version = version
-        return self.engines
+        return {**self.engines, **self.endpoints.live}
 
     def live(self) -> Mapping[str, Policy]:
         """Every model as it is now, in the middle of a step: for callbacks, which come before weights are published."""
@@ -232,7 +251,7 @@ class Run:
     def publish(self, step: int, metrics: Mapping[str, float]) -> None:
         """A step is done and `step` are done in all: followers follow, the weights become version `step`, the step is
         logged, and a checkpoint is written if one is due."""
-        for name, spec in self.derived.items():
+        for name, spec in self.given.items():
             if isinstance(spec, Follow):
                 spec.follow(self.lms[name], self.lms[spec.source], step)
         self.versions[step] = self._snapshot()
@@ -245,8 +264,10 @@ class Run:
             "step": step - 1,
             **metrics,
             **self._noted,
+            **self.endpoints.metrics(),
         }
         append_json(self.folder / "metrics.jsonl", line)
+        self.endpoints.keep()
         self._noted = {}
         self.step = step
         self.screen.advance(step, line)
@@ -291,8 +312,7 @@ class Run:
             self.number, self.tokens, self.begun = start["number"], start["tokens"], start["tokens"]
             for name, weights in start["weights"].items():
                 if name not in self.lms:
-                    spec = next(s.models[name] for s in self.stages if name in getattr(s, "models", {}))  # type: ignore
-                    self.lms[name] = spec.derive(self.lms[spec.source])
+                    self._add(name, next(s.models[name] for s in self.stages if name in getattr(s, "models", {})))  # type: ignore
                 self.lms[name].put(weights)
         if within:
             self.step, self.tokens, self.stopping = within["step"], within["tokens"], within["stopping"]

@@ -13,8 +13,8 @@ from whet.ahead import ahead, version
 from whet.batching import collate
 from whet.curricula.uniform import Uniform
 from whet.filters.everything import everything
+from whet.given import Given
 from whet.metrics.scored import training_metrics
-from whet.models.derived import Derived
 from whet.run import Run, Save
 from whet.schedule import Count, at
 from whet.scoring import judged
@@ -53,7 +53,7 @@ class RL:
     filter: Filter = everything
     tracks: Sequence[Track] = ()
     callbacks: Sequence[Callback] = ()
-    models: Mapping[str, Derived] = field(default_factory=dict)  # what this stage adds to "policy" and "reference"
+    models: Mapping[str, Given] = field(default_factory=dict)  # what this stage adds to "policy" and "reference"
     problems: Count = 16
     refills: int = 0
     steps: int = 100
