@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from whet.schedule import Number
-from whet.types import Group, Judged, Models, Scored, Term, Trajectory, joined, tokens_in
+from whet.types import AskingTerm, Group, Judged, Models, Scored, Term, Trajectory, joined, tokens_in
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Weighted:
     A term gives one value per attempt, which falls on the attempt's last trained token, or values per token. Weights
     are 1 where `weights` names none. `gates={"length": "correct"}` lets the term "length" count only where "correct"
     is above 0. A term of weight 0 is still measured. NaN ("no verdict") in any term of non-zero weight makes the
-    attempt's reward NaN, whatever the other terms say.
+    attempt's reward NaN, whatever the other terms say. A term that asks a model (`asks_models`) gets the models, too.
 
     Raises ValueError that names term and problem if a term raises, gives the wrong number of values, or gives
     something that is neither a finite number nor NaN.
     """
 
-    terms: Mapping[str, Term]
+    terms: Mapping[str, Term | AskingTerm]
     weights: Mapping[str, Number] = field(default_factory=dict)
     gates: Mapping[str, str] = field(default_factory=dict)
 
@@ -40,7 +40,7 @@ class Weighted:
                 )
 
     async def __call__(self, models: Models, group: Group) -> Scored:
-        values = await gather(*(_measure(name, term, group) for name, term in self.terms.items()))
+        values = await gather(*(_measure(name, term, models, group) for name, term in self.terms.items()))
         measured = dict(zip(self.terms, values, strict=True))
         totals = {name: torch.stack([v.sum() for v in tokens]) for name, (tokens, _) in measured.items()}
         rewards = [torch.zeros(tokens_in(t)) for t in group.trajectories]
@@ -54,11 +54,13 @@ class Weighted:
         return Scored(group, tuple(rewards), totals, outcomes)
 
 
-async def _measure(name: str, term: Term, group: Group) -> tuple[list[Tensor], tuple[str, ...]]:
+async def _measure(
+    name: str, term: Term | AskingTerm, models: Models, group: Group
+) -> tuple[list[Tensor], tuple[str, ...]]:
     """A term's values as G x [T], and the outcomes if a verifier spoke."""
     where = f"reward {name!r} on problem {group.problem.id!r}"
     try:
-        value = term(group)
+        value = term(models, group) if getattr(term, "asks_models", False) else term(group)  # type: ignore
         if inspect.isawaitable(value):
             value = await value
     except ValueError as error:

@@ -19,6 +19,7 @@ def training_metrics(scored_P: Sequence[Scored]) -> dict[str, float]:
     reward/mean, std      mean reward per attempt (summed over tokens); mean over groups of the std within a group
     reward/<term>         mean of each term before weights (a term named "mean" or "std" is not shown)
     outcome/<word>        share of the verifiers' verdicts; only where one spoke
+    outcome/<term>/<word> share of a term's own words, where it says others than verifiers do (a judge: "unreadable")
     outcome/failed        share of attempts without a verdict (NaN): they are in no mean of rewards
     groups/mixed          share of groups whose rewards differ: only these teach a group-relative advantage
     groups/all_right, all_wrong    all verdicts of the group right, none right; without verifiers rewards >= 1, <= 0
@@ -65,10 +66,14 @@ def _terms(scored_P: Sequence[Scored]) -> Iterator[tuple[str, list[float]]]:
 
 
 def _outcomes(scored_P: Sequence[Scored]) -> dict[str, float]:
-    said = [word for scored in scored_P for words in scored.outcomes.values() for word in words]
+    spoken = [(name, word) for scored in scored_P for name, words in scored.outcomes.items() for word in words]
+    said = [word for _, word in spoken if word in (*_WORDS, "failed")]
     counts = Counter(said)
     named = dict.fromkeys((*_WORDS, *sorted(counts))) if said else {}
-    return {f"outcome/{word}": counts[word] / len(said) for word in named}
+    own = Counter((name, word) for name, word in spoken if word not in (*_WORDS, "failed"))
+    totals = Counter(name for name, _ in spoken)
+    shares = {f"outcome/{name}/{word}": count / totals[name] for (name, word), count in sorted(own.items())}
+    return {f"outcome/{word}": counts[word] / len(said) for word in named} | shares
 
 
 def _groups(scored_P: Sequence[Scored], rewards_P: list[list[float]]) -> dict[str, float]:
@@ -76,7 +81,8 @@ def _groups(scored_P: Sequence[Scored], rewards_P: list[list[float]]) -> dict[st
     for scored, rewards in zip(scored_P, rewards_P, strict=True):
         known = [reward for reward in rewards if not math.isnan(reward)]
         mixed.append(bool(known) and max(known) != min(known))
-        words = [word for part in scored.outcomes.values() for word in part if word != "failed"]
+        verdicts = [part for part in scored.outcomes.values() if "parsed" not in part]  # which says nothing of right
+        words = [word for part in verdicts for word in part if word in _WORDS]
         right.append(all(word == "right" for word in words) if words else bool(known) and min(known) >= 1)
         wrong.append("right" not in words if words else bool(known) and max(known) <= 0)
     return {"groups/mixed": _mean(mixed), "groups/all_right": _mean(right), "groups/all_wrong": _mean(wrong)}
