@@ -24,15 +24,17 @@ import whet
 from whet.claims import Finding, verdict
 from whet.describe import describe, fingerprint, walk
 from whet.files import plain, read_json, read_lines, write_json
-from whet.launch import Order, environment, find, machine, resume, start
+from whet.launch import Order, environment, find, machine, resume, slugs, start
+from whet.metrics.intervals import Estimate
 from whet.metrics.measures import Measure
 from whet.metrics.seeds import over_seeds
 from whet.recipe import Made, Recipe, make
+from whet.report import is_share
 from whet.run import INTERRUPT, Interrupted, Silent
 
 SEEDS = 8  # of arms that a claim judges
 QUICK = 1000  # the one seed of a quick look: seeds from 1000 upward are for tuning, so it spoils no verdict
-_WORKERS = os.cpu_count() or 1
+WORKERS = os.cpu_count() or 1
 _DIGITS = 6  # our choice: of the values that are kept
 
 Watch = Callable[[int, int, str], None]  # (steps done, steps in all, what has just happened or "")
@@ -68,7 +70,7 @@ def root_of(order: Order, recipe: Recipe, parent: Path) -> Path:
     return parent / f"{Path(order.recipe).stem}-{fingerprint(_told(recipe), _code())[:8]}"
 
 
-def run_all(order: Order, recipe: Recipe, todo: Sequence[Job], watch: Watch, workers: int = _WORKERS) -> None:
+def run_all(order: Order, recipe: Recipe, todo: Sequence[Job], watch: Watch, workers: int = WORKERS) -> None:
     """Make the warm starts, then run every job that is not done yet; one that was stopped goes on. Each has one
     process with one thread. Interrupted after Ctrl-C, with all saved: the same call goes on."""
     left = [job for job in todo if not (job.folder / "report.json").exists()]
@@ -110,7 +112,7 @@ def judged(recipe: Recipe, table: Mapping[str, Mapping[str, np.ndarray]]) -> lis
     return recipe.claim.judge(table) if recipe.claim else []
 
 
-def result(order: Order, recipe: Recipe, todo: Sequence[Job], command: str, seconds: float) -> dict[str, Any]:
+def result(recipe: Recipe, todo: Sequence[Job], command: str, seconds: float) -> dict[str, Any]:
     """One full run as JSON values: verdict, findings, a line per arm, and the values that the verdict came from."""
     table = measured(recipe, todo)
     findings = judged(recipe, table)
@@ -118,7 +120,7 @@ def result(order: Order, recipe: Recipe, todo: Sequence[Job], command: str, seco
     arms = {
         arm: {
             "seeds": [job.seed for job in todo if job.arm == arm],
-            **{name: {**plain(over_seeds(x)), "seeds": plain(x.mean(1))} for name, x in by_name.items()},
+            **{name: {**_within(name, over_seeds(x)), "seeds": plain(x.mean(1))} for name, x in by_name.items()},
         }
         for arm, by_name in table.items()
     }
@@ -140,10 +142,49 @@ def result(order: Order, recipe: Recipe, todo: Sequence[Job], command: str, seco
     }
 
 
-def write(file: Path, slug: str, found: Mapping[str, Any]) -> None:
-    """Add one run to `results/SLUG.json`, the newest last; none is ever taken out."""
-    held = read_json(file) if file.exists() else {"recipe": slug, "runs": []}
-    write_json(file, {**held, "runs": [*held["runs"], found]})
+def _within(name: str, found: Estimate) -> dict[str, Any]:
+    """A share has no ends below 0 or above 1, whatever a few seeds suggest."""
+    ends = {"low": max(found.low, 0.0), "high": min(found.high, 1.0)} if is_share(name) else {}
+    return {**plain(found), **plain(ends)}
+
+
+def write(file: Path, order: Order, recipe: Recipe, found: Mapping[str, Any]) -> None:
+    """Add one run to a results file, the newest last; none is ever taken out."""
+    runs = read_json(file)["runs"] if file.exists() else []
+    about = {"recipe": file.stem, "summary": summary(order), "paper": recipe.paper, "components": components(recipe)}
+    write_json(file, {**about, "runs": [*runs, found]})
+
+
+def stale(results: Path) -> list[str]:
+    """The shipped recipes that compare arms and have no result, or whose newest is of another `stamp`."""
+    slow = []
+    for slug in slugs():
+        recipe, file = find(Order(slug)), results / f"{slug}.json"
+        if recipe.claim is None and len(recipe.arms) < 2:
+            continue
+        if not file.exists() or read_json(file)["runs"][-1]["stamp"] != stamp(recipe):
+            slow.append(slug)
+    return slow
+
+
+def summary(order: Order) -> str:
+    """The first paragraph of the recipe's file."""
+    module = sys.modules[slugs().get(order.recipe, f"whet_recipe_{Path(order.recipe).stem}")]
+    return " ".join((module.__doc__ or "").strip().split("\n\n")[0].split())
+
+
+def components(recipe: Recipe) -> list[str]:
+    """What the arms use that the first arm does not; with one arm, all that it uses."""
+    used = [dict.fromkeys(_names(list(stages))) for stages in recipe.arms.values()]
+    first = used[0] if len(used) > 1 else {}
+    return list(dict.fromkeys(name for names in used for name in names if name not in first))
+
+
+def _names(node: Any) -> list[str]:
+    """The components in a tree: classes and functions of the component folders."""
+    told = [part for _, part in walk(node)]
+    classes = [part if hasattr(part, "__name__") else type(part) for part in told]
+    return [kind.__name__ for kind in classes if "." in kind.__module__.removeprefix("whet.")]
 
 
 def stamp(recipe: Recipe) -> str:

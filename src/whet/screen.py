@@ -205,7 +205,7 @@ def steps_bar(console: Console, title: str) -> Iterator[Callable[[int, int, str]
             began = True
         if finished and not console.is_terminal:
             console.print(f"{finished}: done", markup=False, highlight=False, soft_wrap=True)
-        if finished or console.is_terminal:
+        if done and (finished or console.is_terminal):
             screen.advance(done, {})
 
     try:

@@ -14,7 +14,7 @@ from whet.commands.shared import STOPPED, OnMachine, clear_errors, output, progr
 
 @clear_errors
 def reproduce(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name (`whet list`), or your own .py file.")],
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or your own .py file; none: all stale ones.")] = "",
     seeds: Annotated[int, typer.Option(min=0, help="Seeds of the arms that the claim judges; 0: 8.")] = 0,
     first_seed: Annotated[int, typer.Option(min=0, help="From 1000 on for tuning: then nothing is written.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, two arms: a look, nothing is written.")] = False,
@@ -25,34 +25,39 @@ def reproduce(
 ) -> None:
     """Run every arm of a recipe over seeds, and judge its claim: reproduced, not reproduced, or inconclusive.
 
-    The arms that the claim speaks of are run with 8 seeds, paired, others with 3. Runs that are there already are used
-    again; after Ctrl-C the same command goes on.
+    The arms that the claim speaks of are run with 8 seeds, paired, others with fewer. Runs that are there already are
+    used again; after Ctrl-C the same command goes on. Without a recipe all that are stale are run: those that have no
+    result, or have changed since.
 
     \b
     Examples:
       whet reproduce gppo --quick
       whet reproduce gppo
       whet reproduce my_paper.py --seeds 4
+      whet reproduce
     """
     from whet import reproduce as work
     from whet.launch import Order, find
     from whet.run import Interrupted
     from whet.screen import show_reproduction, steps_bar
 
-    order = Order(recipe, machine=machine)
-    found = find(order)
-    slug = Path(recipe).stem
-    todo = work.jobs(found, work.root_of(order, found, runs), seeds, first_seed, quick)
-    started = time.monotonic()
-    with progress() as console, steps_bar(console, f"{slug}: {len(todo)} runs") as watch:
-        try:
-            work.run_all(order, found, todo, watch, **({"workers": workers} if workers else {}))
-        except Interrupted:
-            typer.echo("stopped, and saved; the same command goes on", err=True)
-            raise typer.Exit(STOPPED) from None
-    said = shlex.join(["whet", "reproduce", Path(recipe).name, *(["--seeds", str(seeds)] if seeds else [])])
-    outcome = work.result(order, found, todo, said, time.monotonic() - started)
-    show_reproduction(output(), outcome, quick)
-    if not quick and not first_seed:
-        work.write(results / f"{slug}.json", slug, outcome)
-        typer.echo(f"written: {results / f'{slug}.json'}")
+    names = [recipe] if recipe else work.stale(results)
+    if not names:
+        typer.echo("nothing is stale")
+    for name in names:
+        order = Order(name, machine=machine)
+        found, file = find(order), results / f"{Path(name).stem}.json"
+        todo = work.jobs(found, work.root_of(order, found, runs), seeds, first_seed, quick)
+        started = time.monotonic()
+        with progress() as console, steps_bar(console, f"{file.stem}: {len(todo)} runs") as watch:
+            try:
+                work.run_all(order, found, todo, watch, workers or work.WORKERS)
+            except Interrupted:
+                typer.echo("stopped, and saved; the same command goes on", err=True)
+                raise typer.Exit(STOPPED) from None
+        said = shlex.join(["whet", "reproduce", Path(name).name, *(["--seeds", str(seeds)] if seeds else [])])
+        outcome = work.result(found, todo, said, time.monotonic() - started)
+        show_reproduction(output(), outcome, quick)
+        if not quick and not first_seed:
+            work.write(file, order, found, outcome)
+            typer.echo(f"written: {file}")
