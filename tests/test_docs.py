@@ -9,11 +9,17 @@ from typing import NamedTuple
 
 import pytest
 import typer
+from helpers import pages
 
 from whet.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+GUIDES = [ROOT / "docs" / "first-hour.md", *sorted((ROOT / "docs" / "add").glob("*.md"))]  # followed step by step
+_FEWER = {
+    "whet train": "--steps 2 --sft-steps 2 --problems 2 --group 2 --samples 2 --test-problems 2",
+    "whet reproduce": "--workers 1",
+}
 _FENCE = re.compile(r'^```(\w*)(?: title="([^"\n]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 _NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
@@ -44,7 +50,7 @@ def commands(page: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_NAMES)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in GUIDES], ids=lambda page: page.name)
 def test_code_runs(page: Path, tmp_path: Path) -> None:
     runnable = python(page)
     for block in runnable:
@@ -117,12 +123,33 @@ def test_every_page_is_in_the_menu() -> None:
         assert f" {page.relative_to(ROOT / 'docs')}" in menu, f"{page.name} is not in mkdocs.yml"
 
 
-def test_the_added_things_train(tmp_path: Path) -> None:
-    for block in python(ROOT / "docs" / "add-one-thing.md"):
-        (tmp_path / block.title).write_text(block.text)
-    small = ["--set", "steps=2", "--set", "model.stages.0.steps=2", "--set", "evaluate.0.problems=3"]
-    whet = [sys.executable, "-c", "from whet.cli import main; main()", "run", "my_recipe.py", "--out", "run"]
-    done = subprocess.run([*whet, *small], cwd=tmp_path, capture_output=True, text=True)
-    assert not done.returncode, done.stderr
-    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
-    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_a_guide_works_from_an_empty_folder(page: Path, tmp_path: Path) -> None:
+    """Its files as they stand, but for fewer steps, and its commands, which work, or fail with the errors shown."""
+    for other in pages.beside(page):
+        for step in pages.steps(other):
+            if step.file:
+                (tmp_path / step.file).write_text(pages.smaller(step.text))
+    for step in pages.steps(page):
+        if step.file:
+            (tmp_path / step.file).write_text(pages.smaller(step.text))
+            continue
+        fewer = next((more for start, more in _FEWER.items() if step.command.startswith(start)), "")
+        code, said = pages.run(f"{step.command} {fewer}", tmp_path)
+        assert bool(code) == bool(step.errors), f"{step.command} ended with {code}:\n{said}"
+        for line in step.errors:
+            assert line in said, f"{step.command} said:\n{said}"
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_a_guide_has_at_most_forty_lines_of_code(page: Path) -> None:
+    lines = [line for step in pages.steps(page) for line in step.text.splitlines() if line.strip()]
+    assert len(lines) <= 40
+
+
+def test_the_first_hour_leads_to_the_guides_it_needs() -> None:
+    text = (ROOT / "docs" / "first-hour.md").read_text()
+    followed = [step.command for step in pages.steps(ROOT / "docs" / "add" / "objective.md")]
+    assert any(command in text for command in followed if command.startswith("whet compare"))
+    for link in ("add/task.md", "add/objective.md", "add/paper.md"):
+        assert f"({link})" in text
