@@ -30,6 +30,7 @@ FLOORS: list[set[str]] = [
         "sources",
         "evaluating",
         "outline",
+        "pushing",
         "screen",
         "reproduce",
         "catalogue",
