@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.runs import Listed
+from hypothesis import given
+from hypothesis import strategies as st
 
 from whet.schedule import Linear, at
 from whet.tasks.chain_sum import ChainSum
@@ -13,6 +16,7 @@ from whet.tasks.countdown import Countdown
 from whet.tasks.mixture import Mixture
 from whet.tasks.overlap import overlap
 from whet.tasks.rows import Rows
+from whet.types import Problem
 
 
 def rows(folder: Path, name: str, count: int) -> Rows:
@@ -38,18 +42,21 @@ def test_weights_are_shares():
     assert 0.70 < drawn["a"] / 800 < 0.80 and drawn["c"] == 0
 
 
-def test_finite_sources_without_weights_follow_one_another(tmp_path: Path):
-    task = Mixture({"a": rows(tmp_path, "a", 3), "b": rows(tmp_path, "b", 2)})
-    assert task.size("train") == 5
-    assert [task.problem("train", i).id for i in range(5)] == [
-        "a:a/train/0",
-        "a:a/train/1",
-        "a:a/train/2",
-        "b:b/train/0",
-        "b:b/train/1",
-    ]
-    with pytest.raises(ValueError, match="has 5 problems, got index 5"):
-        task.problem("train", 5)
+def test_finite_sources_without_weights_take_turns(tmp_path: Path):
+    task = Mixture({"a": rows(tmp_path, "a", 4), "b": rows(tmp_path, "b", 2), "c": rows(tmp_path, "c", 1)})
+    assert task.size("train") == 7
+    ids = ["a:a/train/0", "b:b/train/0", "c:c/train/0", "a:a/train/1", "b:b/train/1", "a:a/train/2", "a:a/train/3"]
+    assert [task.problem("train", i).id for i in range(7)] == ids
+    with pytest.raises(ValueError, match="has 7 problems, got index 7"):
+        task.problem("train", 7)
+
+
+@given(sizes=st.lists(st.integers(0, 6), min_size=1, max_size=5))
+def test_in_turns_every_problem_comes_once_and_no_source_runs_ahead(sizes: list[int]):
+    task = Mixture({str(k): Listed((Problem("p", "?"),) * size) for k, size in enumerate(sizes)})
+    places = [task._place("train", i) for i in range(task.size("train") or 0)]
+    assert sorted(places) == [(str(k), i) for k, size in enumerate(sizes) for i in range(size)]
+    assert [i for _, i in places] == sorted(i for _, i in places)
 
 
 def test_finite_sources_with_weights_are_endless(tmp_path: Path):

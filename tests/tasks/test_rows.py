@@ -34,12 +34,16 @@ def write(folder: Path, kind: str) -> str:
         path.write_text(
             "question,answer,level\n" + "".join("{question},{answer},{level}\n".format(**r) for r in RECORDS)
         )
+    elif kind == "arrow":
+        table = pa.Table.from_pylist(RECORDS)
+        with pa.ipc.new_stream(path, table.schema) as stream:
+            stream.write_table(table)
     else:
         parquet.write_table(pa.Table.from_pylist(RECORDS), path)
     return str(path)
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet"])
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv", "parquet", "arrow"])
 def test_every_kind_of_file_gives_the_same_problems(tmp_path: Path, kind: str):
     task = Rows(write(tmp_path, kind))
     problem = task.problem("all", 3)
@@ -131,6 +135,52 @@ def test_prompts_may_be_text_with_a_system_message_or_chat(tmp_path: Path):
     assert Rows(path, chat=False).problem("all", 0).prompt == "q"
 
 
+def test_chat_messages_may_be_text_to_go_on_from(tmp_path: Path):
+    chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+    assert Rows(lines(tmp_path / "x.jsonl", [{"question": chat, "answer": "1"}]), chat=False).problem(
+        "all", 0
+    ).prompt == ("s\n\nu")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet", "saved"])
+def test_the_layout_of_verl_is_read_by_paths(tmp_path: Path, kind: str):
+    records = [
+        {
+            "data_source": "openai/gsm8k",
+            "prompt": [{"role": "user", "content": f"{k}+1?"}],
+            "reward_model": {"style": "rule", "ground_truth": str(k + 1)},
+            "extra_info": {"index": k, "answer": f"One more than {k}.\n#### {k + 1}"},
+        }
+        for k in range(5)
+    ]
+    path = tmp_path / f"verl.{kind}"
+    if kind == "jsonl":
+        lines(path, records)
+    elif kind == "parquet":
+        parquet.write_table(pa.Table.from_pylist(records), path)
+    else:
+        pytest.importorskip("datasets").Dataset.from_list(records).save_to_disk(str(path))
+    problem = Rows(str(path), "prompt", "reward_model.ground_truth", "extra_info.answer").problem("all", 2)
+    assert problem.prompt == [{"role": "user", "content": "2+1?"}]
+    assert problem.answer == "3"
+    assert problem.info["solution"] == "<think>One more than 2.</think><answer>3</answer>"
+    assert problem.info["columns"]["data_source"] == "openai/gsm8k"
+    assert problem.info["columns"]["reward_model"] == {"style": "rule", "ground_truth": "3"}
+
+
+def test_an_arrow_file_may_be_of_either_kind(tmp_path: Path):
+    table = pa.Table.from_pylist(RECORDS)
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as file:
+        file.write_table(table)
+    assert Rows(str(tmp_path / "x.arrow")).size("all") == 40
+
+
+def test_a_hub_name_that_can_not_be_reached_says_so_at_once(tmp_path: Path):
+    pytest.importorskip("datasets")
+    with pytest.raises(ValueError, match=r"^nobody/nothing: no such file or folder, and .*this machine is offline"):
+        Rows("nobody/nothing").size("train")
+
+
 def test_data_without_answers_is_fine_for_rewards_that_need_none(tmp_path: Path):
     path = lines(tmp_path / "x.jsonl", [{"question": "q"}])
     problem = Rows(path, answer="").problem("all", 0)
@@ -171,6 +221,8 @@ def test_columns_become_json_values():
         ("x.csv", "question,answer\nq\n", "line 2: expected 2 columns"),
         ("x.csv", "question,answer\n", "the data set is empty"),
         ("x.parquet", "not parquet", "not a Parquet file"),
+        ("x.arrow", "not arrow", "not an Arrow file"),
+        ("x.jsonl", '{"question": [{"role": "user"}], "answer": "1"}\n', "must hold text or chat messages"),
         (
             "x.jsonl",
             '{"questoin": "q", "answer": "1"}\n',
@@ -180,7 +232,7 @@ def test_columns_become_json_values():
         (
             "x.jsonl",
             '{"question": "q", "answer": "1"}\n{"answer": "1"}\n',
-            "row 2 has no column 'question', though the rows before it have",
+            "row 2 has no column 'question'; its columns are answer; the rows before it have one",
         ),
         ("x.jsonl", '{"question": "q", "answer": null}\n', "row 1: 'answer' is empty"),
         ("x.jsonl", '{"question": 3, "answer": "1"}\n', "'question' must hold text or chat messages, got 3"),

@@ -15,7 +15,8 @@ from whet.types import Episode, Problem, Task
 class Mixture:
     """The problems of several `sources`, by name. Ids become "source:id", and `info["source"]` names the source.
 
-    Without `weights`, a split that every source has an end of is their concatenation, in order: its size is the sum.
+    Without `weights`, a split that every source has an end of holds all their problems, taken in turns: the first of
+    each source, the second of each that has two, ... Its size is the sum.
     Otherwise the split is endless, and problem i comes from source s with probability weights[s] / sum(weights) (1 each
     where there are none; 0 switches a source off): problem i of an endless source, a uniformly drawn one of a finite
     source. What problem i is changes with the weights, so a schedule may move them.
@@ -59,10 +60,7 @@ class Mixture:
         if i < 0 or (size is not None and i >= size):
             raise ValueError(f"Mixture: {split!r} has {'endless' if size is None else size} problems, got index {i}")
         if size is not None:
-            for name, task in self.sources.items():
-                if i < (here := task.size(split) or 0):
-                    return name, i
-                i -= here
+            return _in_turns({name: task.size(split) or 0 for name, task in self.sources.items()}, i)
         rng = generator(self.seed, "mixture", split, i)
         share = [float(self.weights.get(name, 1.0)) for name in self.sources]
         name = list(self.sources)[int(rng.choice(len(share), p=[w / sum(share) for w in share]))]
@@ -70,3 +68,18 @@ class Mixture:
         if here == 0:
             raise ValueError(f"Mixture: source {name!r} has no problems in {split!r}; give it weight 0")
         return name, i if here is None else int(rng.integers(here))
+
+
+def _in_turns(sizes: Mapping[str, int], i: int) -> tuple[str, int]:
+    """Place i of (a, 0), (b, 0), ..., (a, 1), (b, 1), ..., where who has no more is left out."""
+    done = 0  # whole rounds before this one
+    for size in sorted(set(sizes.values())):
+        left = [name for name, count in sizes.items() if count > done]
+        if i < (size - done) * len(left):
+            return left[i % len(left)], done + i // len(left)
+        i -= (size - done) * len(left)
+        done = size
+    raise AssertionError("i is below the sum of the sizes")
+
+
+EXAMPLES: list[Mixture] = []  # its sources are other tasks

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -12,22 +10,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from whet.tasks.splits import worked
+from whet.tasks.columns import lookup, missing
+from whet.tasks.splits import held_out, worked
 from whet.tasks.tables import Record, Table, plain, read_tables
 from whet.types import Content, Message, Problem
 
 
 @dataclass(frozen=True)
 class Rows:
-    r"""The rows of a table: a .jsonl, .json, .csv or .parquet file, a `datasets` folder, or a hub name (`tables`).
+    r"""The rows of a table: a .jsonl, .json, .csv, .parquet or .arrow file, a `datasets` folder, a hub name (`tables`).
 
     The answer is the text of the `answer` column ("": there is none). Where that text is a worked solution, its end is
     the answer: what follows "####" (GSM8K, thousands' commas removed) or the last \boxed{} (MATH). `info["solution"]`
     is the worked solution with its answer, in tags, where there is one: that text, or the `solution` column.
     `info["columns"]` holds the row's other columns, and the answer column as it stands, as JSON values.
 
+    A column may be a path into nested ones: "reward_model.ground_truth".
+
     A text becomes one user message, after `system` if that is set; `chat=False` leaves it a text to go on from. A
-    prompt column may hold chat messages too.
+    prompt column may hold chat messages too, which `chat=False` makes one text, a blank line between two.
 
     Splits: "test" and "validation" are `test_path`, `validation_path`, or splits that the data set has under these
     names; where there are none, each holds out the share `holdout` of the distinct prompts, by their hash (at least
@@ -70,7 +71,7 @@ class Rows:
         info: dict[str, Any] = {"columns": {k: plain(v) for k, v in record.items() if k != self.prompt}}
         return Problem(
             id=f"{Path(self.path).stem}/{split}/{row}",
-            prompt=self._content(record[self.prompt]),
+            prompt=self._content(plain(lookup(record, self.prompt))),
             answer=gold,
             info=info | ({"solution": solution} if solution else {}),
         )
@@ -84,8 +85,8 @@ class Rows:
         return splits[split]
 
     def _content(self, held: str | list[Message]) -> Content:
-        if isinstance(held, str) and not self.chat:
-            return held
+        if not self.chat:
+            return held if isinstance(held, str) else "\n\n".join(str(message["content"]) for message in held)
         messages = [{"role": "user", "content": held}] if isinstance(held, str) else held
         return ([{"role": "system", "content": self.system}] if self.system else []) + messages
 
@@ -93,12 +94,11 @@ class Rows:
         """The answer as text, and a completion to imitate ("" where there is none)."""
         if not self.answer:
             return None, ""
-        held = plain(record[self.answer])
+        held = plain(lookup(record, self.answer))
         text = held if isinstance(held, str) else json.dumps(held)
         gold, thought = split_solution(text)
-        worked_out = record.get(self.solution) if self.solution and self.solution != self.answer else None
-        if not thought and isinstance(worked_out, str):
-            thought = worked_out.strip()
+        if not thought and self.solution and self.solution != self.answer:
+            thought = _thought(record, self.solution)
         return gold, worked(thought, gold) if thought else ""
 
 
@@ -112,6 +112,15 @@ def split_solution(text: str) -> tuple[str, str]:
     if boxed is not None:
         return boxed, text.strip() if text.strip() != f"\\boxed{{{boxed}}}" else ""
     return text.strip(), ""
+
+
+def _thought(record: Record, column: str) -> str:
+    """The worked solution in a column, without its "#### 42"; "" where there is none."""
+    try:
+        held = lookup(record, column)
+    except KeyError:
+        return ""
+    return (split_solution(held)[1] or held.strip()) if isinstance(held, str) else ""
 
 
 def last_boxed(text: str) -> str | None:
@@ -148,53 +157,40 @@ def _splits(rows: Rows, stamps: tuple[tuple[int, int], ...]) -> dict[str, tuple[
     splits: dict[str, tuple[Table, Sequence[int]]] = {k: (table, range(len(table))) for k, table in tables.items()}
     if "train" in tables:
         splits["all"] = splits["train"]
-        missing = [split for split in ("validation", "test") if split not in tables]
-        for split, places in _held_out(rows, tables["train"], missing).items():
+        absent = [split for split in ("validation", "test") if split not in tables]
+        prompts = [_key(lookup(record, rows.prompt)) for record in tables["train"]]
+        for split, places in held_out(prompts, absent, rows.holdout).items():
             splits[split] = (tables["train"], places)
     return splits
 
 
-def _held_out(rows: Rows, table: Table, missing: list[str]) -> dict[str, list[int]]:
-    """{split: row numbers} of "train" and of the `missing` splits, by the hash of each row's prompt in [0, 1)."""
-    places = [_place(record[rows.prompt]) for record in table]
-    distinct = sorted(set(places))
-    shares, taken = {}, 0
-    for k, split in enumerate(missing, 1):
-        below = sum(place < k * rows.holdout for place in distinct)
-        room = len(distinct) - taken - 1 - (len(missing) - k)  # one each for the splits to come and for "train"
-        count = max(0, min(max(below - taken, 1), room)) if rows.holdout else 0
-        shares[split] = set(distinct[taken : taken + count])
-        taken += count
-    shares["train"] = set(distinct[taken:])
-    return {split: [k for k, place in enumerate(places) if place in chosen] for split, chosen in shares.items()}
-
-
-def _place(prompt: Any) -> float:
-    text = prompt if isinstance(prompt, str) else json.dumps(plain(prompt), sort_keys=True)
-    digest = hashlib.blake2b(text.strip().encode(errors="replace"), digest_size=8, person=b"whet rows").digest()
-    return int.from_bytes(digest, "little") / 2**64
+def _key(prompt: Any) -> str:
+    return prompt if isinstance(prompt, str) else json.dumps(plain(prompt), sort_keys=True)
 
 
 def _check(rows: Rows, split: str, table: Table) -> None:
     """ValueError for the first row that can not become a problem, before any work is done with the others."""
     for k, record in enumerate(table):
         where = f"{rows.path} ({split}), row {k + 1}"
-        for column in filter(None, (rows.prompt, rows.answer)):
-            if column not in record:
-                raise ValueError(_missing(column, where, record, others=k > 0))
-        held = record[rows.prompt]
+        held, answer = (_held(record, column, where, others=k > 0) for column in (rows.prompt, rows.answer))
         if not (held.strip() if isinstance(held, str) else _is_chat(held)):
             raise ValueError(f"{where}: {rows.prompt!r} must hold text or chat messages, got {held!r:.80}")
-        if rows.answer and record[rows.answer] in (None, ""):
+        if rows.answer and answer in (None, ""):
             raise ValueError(f"{where}: {rows.answer!r} is empty; remove the row or fill it in")
 
 
-def _missing(column: str, where: str, record: Record, others: bool) -> str:
-    near = difflib.get_close_matches(column, list(record), 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    mixed = ", though the rows before it have: the rows do not have the same columns" if others else ""
-    return f"{where} has no column {column!r}{mixed}; its columns are {', '.join(record)}{hint}"
+def _held(record: Record, column: str, where: str, others: bool) -> Any:
+    """What the row holds in that column; None where none is asked for."""
+    try:
+        return lookup(record, column) if column else None
+    except KeyError:
+        mixed = "; the rows before it have one: give rows of other columns as a file of their own" if others else ""
+        raise ValueError(f"{where} has {missing(record, column)}{mixed}") from None
 
 
 def _is_chat(held: Any) -> bool:
-    return isinstance(held, list) and held != [] and all(isinstance(m, dict) and "role" in m for m in held)
+    said = isinstance(held, list) and all(isinstance(m, dict) and {"role", "content"} <= m.keys() for m in held)
+    return said and held != []
+
+
+EXAMPLES: list[Rows] = []  # there is none without a file

@@ -7,7 +7,7 @@ a question, whatever the task's seed or size, and a question of another difficul
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -29,6 +29,27 @@ def split_of(question: str) -> str:
             return split
         place -= share
     return "test"
+
+
+def held_out(questions: Sequence[str], splits: Sequence[str], share: float) -> dict[str, list[int]]:
+    """{split: places} of a fixed list of questions: each of `splits` holds out the share `share` of the distinct ones,
+    by their hash (at least one, while any is left), and "train" is the rest: equal questions never part."""
+    places = [_place(question) for question in questions]
+    distinct = sorted(set(places))
+    chosen, taken = {}, 0
+    for k, split in enumerate(splits, 1):
+        below = sum(place < k * share for place in distinct)
+        room = len(distinct) - taken - 1 - (len(splits) - k)  # one each for the splits to come and for "train"
+        count = max(0, min(max(below - taken, 1), room)) if share else 0
+        chosen[split] = set(distinct[taken : taken + count])
+        taken += count
+    chosen["train"] = set(distinct[taken:])
+    return {split: [k for k, place in enumerate(places) if place in those] for split, those in chosen.items()}
+
+
+def _place(question: str) -> float:
+    digest = hashlib.blake2b(question.strip().encode(errors="replace"), digest_size=8, person=b"whet rows").digest()
+    return int.from_bytes(digest, "little") / 2**64
 
 
 def check_place(task: str, split: str, i: int) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 Record = dict[str, Any]
 Table = Sequence[Record]
 
 
 def read_tables(path: str, subset: str = "") -> dict[str, Table]:
-    """{split: table} of a JSONL, JSON, CSV or Parquet file (one table, "train"), of a folder that `datasets` saved or
-    can load, or of a data set on the hub (extra `data`), where `subset` is its configuration.
+    """{split: table} of a JSONL, JSON, CSV, Parquet or Arrow file (one table, "train"), of a folder that `datasets`
+    saved or can load, or of a data set on the hub (extra `data`), where `subset` is its configuration.
 
     A JSON file holds a list of objects, or an object with one such list in it. Every table has at least one row.
     ValueError: no such thing, nothing in it, text that is not what the ending says (with its line).
@@ -94,21 +98,76 @@ def _parquet(path: Path) -> Table:
         raise ValueError(f"{path}: not a Parquet file: {error}") from error
 
 
+def _arrow(path: Path) -> Table:
+    """A file of the kind that `datasets` keeps: a stream of record batches, or an Arrow file."""
+    import pyarrow
+
+    with path.open("rb") as file:
+        try:
+            if file.read(6) == b"ARROW1":
+                return pyarrow.ipc.open_file(path).read_all().to_pylist()
+            file.seek(0)
+            return pyarrow.ipc.open_stream(file).read_all().to_pylist()
+        except pyarrow.ArrowInvalid as error:
+            raise ValueError(f"{path}: not an Arrow file: {error}") from error
+
+
 def _datasets(path: Path | str, subset: str) -> dict[str, Table]:
     try:
         import datasets
     except ImportError as error:
         raise ImportError(f'{path}: needs the datasets library; run: pip install "whet[data]"') from error
     try:
-        if isinstance(path, Path) and ((path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists()):
-            found = datasets.load_from_disk(str(path))
+        if isinstance(path, Path):
+            found = _from_disk(datasets, path, subset)
         else:
-            found = datasets.load_dataset(str(path), subset or None)
+            with _quick_where_offline(datasets):
+                found = datasets.load_dataset(path, subset or None)
     except Exception as error:  # the library raises many kinds
-        raise ValueError(
-            f"{path}: no file of a known kind ({', '.join(READERS)}), and the datasets library can not load it: {error}"
-        ) from error
+        here = f"no file of a known kind ({', '.join(READERS)}), and the datasets library can not load it"
+        if not isinstance(path, Path):
+            here = "no such file or folder, and no data set that can be had from the hub"
+            if _offline():
+                here += " (this machine is offline, and the data set was not loaded on it before)"
+        raise ValueError(f"{path}: {here}: {error}") from error
     return {str(k): _Lazy(v) for k, v in found.items()} if isinstance(found, dict) else {"train": _Lazy(found)}
+
+
+def _from_disk(datasets: Any, path: Path, subset: str) -> Any:
+    """What `save_to_disk` wrote, or a folder of files."""
+    if (path / "dataset_info.json").exists() or (path / "dataset_dict.json").exists():
+        return datasets.load_from_disk(str(path))
+    return datasets.load_dataset(str(path), subset or None)
+
+
+@contextmanager
+def _quick_where_offline(datasets: Any) -> Iterator[None]:
+    """Where the hub can not be reached, do not try it for half a minute: what was loaded before is found all the
+    same."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    if _offline():
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
+
+
+def _offline() -> bool:
+    """Whether the user said so, or the hub's name can not be resolved (and no proxy does that)."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return True
+    if getproxies():
+        return False
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return True
+    return False
 
 
 class _Lazy(Sequence[Record]):
@@ -142,4 +201,5 @@ READERS: dict[str, Callable[[Path], Table]] = {
     ".json": _json_list,
     ".csv": _csv,
     ".parquet": _parquet,
+    ".arrow": _arrow,
 }
