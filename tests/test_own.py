@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.runs import SMALL
 
 from whet.launch import Order, find
+from whet.models.lm import save
 from whet.models.pretrained import Pretrained
 from whet.models.tiny import TinyQwen
 from whet.own import command, own_data, settled
@@ -51,8 +53,9 @@ def test_without_solutions_there_is_no_warm_start_unless_one_is_asked_for(bare: 
 
 
 def test_a_given_model_learns_slower_and_imitates_inside_the_run(solved: Path, tmp_path: Path) -> None:
-    recipe = own_data("some/model", str(solved), reward="gsm8k", sft_steps=5)
-    assert recipe.model == Pretrained("some/model")
+    model = str(save(SMALL.build(0), tmp_path / "model"))
+    recipe = own_data(model, str(solved), reward="gsm8k", sft_steps=5)
+    assert recipe.model == Pretrained(model)
     first, second = recipe.arms["train"]
     assert isinstance(first, SFT) and first.train.lr == 1e-5
     assert isinstance(second, RL) and second.train["policy"].lr == 1e-6

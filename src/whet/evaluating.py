@@ -11,24 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from whet.engines.native import Native
+from whet.engines.remote import Endpoint, Remote
 from whet.files import plain
 from whet.machines.profile import Machine, cpu
 from whet.metrics.evaluation import estimates, per_problem
 from whet.models.pretrained import Pretrained
-from whet.own import there
 from whet.rewards.named import named
 from whet.rollouts.sample import Sample
 from whet.scoring import Weighted
 from whet.settings import override
+from whet.sources import rows_of, there
 from whet.stages.evaluate import Evaluate, samples
 from whet.tasks.chain_sum import ChainSum
+from whet.tasks.columns import lookup
 from whet.tasks.countdown import Countdown
 from whet.tasks.gym import Gym
 from whet.tasks.knights_knaves import KnightsKnaves
 from whet.tasks.rows import Rows
 from whet.tasks.string_functions import StringFunctions
-from whet.tasks.tables import Record, read_tables
-from whet.types import Decoding, Scored, Task
+from whet.types import Decoding, Policy, Scored, Task
 
 # The shipped tasks by name, each with the reward that judges its answers.
 TASKS: dict[str, tuple[Callable[[], Task], str]] = {
@@ -38,10 +39,6 @@ TASKS: dict[str, tuple[Callable[[], Task], str]] = {
     "string-functions": (StringFunctions, "exact"),
 }
 GYM = "gym:"  # gym:NAME is a data set of reasoning-gym
-
-# Column names of published problem sets (GSM8K, MATH, AIME, BIG-Bench), the likelier first; upper and lower case alike.
-_PROMPTS = ("question", "problem", "prompt", "input", "query", "instruction")
-_ANSWERS = ("answer", "final_answer", "target", "solution", "gold", "expected_answer", "output", "label")
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,13 @@ class Asked:
 
 
 def asked(
-    task: str, settings: Sequence[str] = (), prompt: str = "", answer: str = "", reward: str = "", system: str = ""
+    task: str,
+    settings: Sequence[str] = (),
+    prompt: str = "",
+    answer: str | None = None,
+    reward: str = "",
+    system: str = "",
+    plain: bool = False,
 ) -> Asked:
     """A shipped task by name, or a file or data set with its columns found by their names unless they are given.
 
@@ -70,14 +73,10 @@ def asked(
         near = difflib.get_close_matches(task, TASKS, n=2, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}"
         raise ValueError(f"there is no task {task!r}; {hint} (or the path of a file of problems and answers)")
-    tables = read_tables(there(task, "task file"))
-    first = (tables.get("test") or next(iter(tables.values())))[0]
-    prompt, answer = (
-        _column(first, prompt, _PROMPTS, task, "--prompt"),
-        _column(first, answer, _ANSWERS, task, "--answer"),
-    )
-    rows = override(Rows(task, prompt, answer, system=system, holdout=0.0), settings)
-    return Asked(rows, reward or _judge(first, prompt, answer), "test" if rows.size("test") else "all")
+    rows = rows_of(task, prompt, answer, system=system, chat=not plain, holdout=0.0)
+    rows = override(rows, settings)
+    split = "test" if rows.size("test") else "all"
+    return Asked(rows, reward or _judge(rows, split), split)
 
 
 def evaluate(
@@ -89,12 +88,14 @@ def evaluate(
     temperature: float = 1.0,
     seed: int = 0,
     machine: Machine = cpu,
+    remote: Remote | None = None,
 ) -> dict[str, Any]:
     """{"model", "reward", "split", "problems", "attempts", "seed", "decoding", "metrics": {"pass@k" or "length":
     {"value", "low", "high"}}, "outcomes": {word: count}, "examples": [...]}, all JSON values.
 
     pass@k for k = 1, 2, 4, ... up to `attempts`, over the first `problems` problems of the split.
-    ValueError for a model that can not be loaded, or a prompt that does not fit it.
+    `remote` is played in place of the model, and adds "calls": its meter. ValueError for a model that can not be
+    loaded, a prompt that does not fit it, and an endpoint that does not answer.
     """
     decoding = Decoding(max_tokens=max_tokens, temperature=temperature)
     stage = Evaluate(
@@ -104,9 +105,16 @@ def evaluate(
         split=what.split,
         problems=problems,
     )
-    lm = Pretrained(there(model, "model folder")).build(seed).to(machine.device)
-    engine = Native(lm, rows=machine.rows)
+    if remote is None:
+        lm = Pretrained(there(model, "model folder")).build(seed).to(machine.device)
+        engine: Policy = Native(lm, rows=machine.rows)
+    else:
+        engine = Endpoint(remote)
+        engine.check()
     scored_P = asyncio.run(stage.play({"policy": engine}, seed))
+    attempted = [trajectory for scored in scored_P for trajectory in scored.group.trajectories]
+    if all(trajectory.stop == "error" for trajectory in attempted):
+        raise ValueError(f"no attempt was answered; the first: {attempted[0].info.get('error')}")
     found = estimates(per_problem(*stage.judge(scored_P)))
     return plain(
         {
@@ -121,8 +129,19 @@ def evaluate(
             "metrics": {name: asdict(estimate) for name, estimate in found.items()},
             "outcomes": outcomes(scored_P),
             "examples": samples(scored_P),
+            **({"calls": vars(engine.meter)} if isinstance(engine, Endpoint) else {}),
         }
     )
+
+
+def remote(model: str, key: str = "", chat: bool = False) -> Remote | None:
+    """The endpoint that "URL#NAME" means, None for a model that is no url. ValueError for a url without a name."""
+    if not model.startswith(("http://", "https://")):
+        return None
+    url, _, name = model.partition("#")
+    if not name:
+        raise ValueError(f"{url} serves models by name; say which: {url}#NAME")
+    return Remote(url, name, key=key, chat=chat)
 
 
 def outcomes(scored_P: Sequence[Scored]) -> dict[str, int]:
@@ -135,22 +154,12 @@ def _is_data(task: str) -> bool:
     return "/" in task or Path(task).suffix != "" or Path(task).expanduser().exists()
 
 
-def _column(first: Record, given: str, likely: Sequence[str], file: str, option: str) -> str:
-    """The column that was given, or the first likely one that the data has. `Rows` checks a given one."""
-    if given:
-        return given
-    there = {name.lower(): name for name in first}
-    for name in likely:
-        if name in there:
-            return there[name]
-    raise ValueError(f"{file}: which column is it? the columns are {', '.join(first)}; say it with {option}")
-
-
-def _judge(first: Record, prompt: str, answer: str) -> str:
+def _judge(rows: Rows, split: str) -> str:
     """The reward that suits a file: by the form of its first row."""
-    held = str(first.get(answer, ""))
+    columns = rows.problem(split, 0).info["columns"]
+    held = str(lookup(columns, rows.answer)) if rows.answer else ""
     if "####" in held:
         return "gsm8k"
-    if prompt.lower() == "problem" or "\\boxed" in held or "$" in held:
+    if rows.prompt.lower() == "problem" or "\\boxed" in held or "$" in held:
         return "math"
     return "exact"

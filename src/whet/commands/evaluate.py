@@ -10,6 +10,7 @@ import typer
 from whet.commands.shared import (
     Answer,
     OnMachine,
+    Plain,
     Prompt,
     Seed,
     Settings,
@@ -24,7 +25,9 @@ from whet.commands.shared import (
 
 @clear_errors
 def evaluate_model(
-    model: Annotated[str, typer.Argument(help="A folder in Hugging Face format, or a name on the hub.")],
+    model: Annotated[
+        str, typer.Argument(help="A folder in Hugging Face format, a name on the hub, or an endpoint's URL#NAME.")
+    ],
     task: Annotated[
         str, typer.Option(help="chain-sum, countdown, knights-knaves, string-functions, gym:NAME, or a file.")
     ],
@@ -33,35 +36,41 @@ def evaluate_model(
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest attempt, in tokens.")] = 256,
     temperature: Annotated[float, typer.Option(min=0.0, help="Of sampling; 0 is greedy.")] = 1.0,
     prompt: Prompt = "",
-    answer: Answer = "",
+    answer: Answer = None,
     reward: Annotated[str, typer.Option(help="Who judges; found from task or file if not given (see train).")] = "",
     system: System = "",
+    plain: Plain = False,
     seed: Seed = 0,
     machine: OnMachine = "cpu",
     settings: Settings = [],  # noqa: B006
+    key: Annotated[str, typer.Option(metavar="VARIABLE", help="Environment variable with an endpoint's key.")] = "",
+    chat: Annotated[bool, typer.Option("--chat", help="Send an endpoint plain prompts as messages, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to stdout.")] = False,
 ) -> None:
     """Measure a model: pass@k with 95 % intervals, on a shipped task or on a file of problems and answers.
 
     Columns of files in the style of GSM8K, MATH and AIME are found by their names. --set changes fields of the task.
+    URL#NAME is a model behind an OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, OpenRouter, ...).
 
     \b
     Examples:
       whet eval runs/quickstart/grpo-seed0/model --task chain-sum --set 'terms=[4,5]' --set operators=+
       whet eval ./my-model --task aime.jsonl --samples 16 --max-tokens 4096 --json
       whet eval ./my-model --task chain-sum --set terms=4 --set largest=20
+      whet eval http://127.0.0.1:8000/v1#my-model --task chain-sum --chat
+      whet eval https://openrouter.ai/api/v1#qwen/qwen3-8b --key OPENROUTER_API_KEY --task aime.jsonl --max-tokens 4096
     """
-    from whet.evaluating import asked, evaluate
+    from whet.evaluating import asked, evaluate, remote
     from whet.launch import Order
     from whet.launch import machine as profile
     from whet.screen import show_attempts, show_table
 
     with progress() as console:
-        what = asked(task, settings, prompt, answer, reward, system)
+        what = asked(task, settings, prompt, answer, reward, system, plain)
         with console.status(f"evaluating {model} on {task}") if console.is_terminal else nothing():
-            found = evaluate(
-                model, what, samples, problems, max_tokens, temperature, seed, profile(Order("", machine=machine))
-            )
+            on = profile(Order("", machine=machine))
+            endpoint = remote(model, key, chat)
+            found = evaluate(model, what, samples, problems, max_tokens, temperature, seed, on, endpoint)
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return

@@ -36,8 +36,14 @@ WithLora = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run folder; must not exist or be empty.")]
 Arm = Annotated[str, typer.Option("--arm", help="Only this arm of the recipe.")]
-Prompt = Annotated[str, typer.Option("--prompt", metavar="COLUMN", help="Column of questions.")]
-Answer = Annotated[str, typer.Option("--answer", metavar="COLUMN", help="Column of answers; '' if there is none.")]
+Prompt = Annotated[
+    str, typer.Option("--prompt", metavar="COLUMN", help="Column of questions, a.b for b in a; else found by name.")
+]
+Answer = Annotated[
+    str | None,
+    typer.Option("--answer", metavar="COLUMN", help="Column of answers, '' if there is none; else found by name."),
+]
+Plain = Annotated[bool, typer.Option("--plain", help="Questions are texts to go on from, not chat messages.")]
 Reward = Annotated[
     str,
     typer.Option(
