@@ -17,6 +17,7 @@ from whet.claims import Claim
 from whet.describe import describe, fingerprint
 from whet.files import cache
 from whet.given import Buildable
+from whet.inventory import check_models
 from whet.machines.profile import Machine, cpu
 from whet.metrics.measures import Final, Late, Measure, auc_reward, pass_1
 from whet.models.lm import LM, load, save
@@ -99,6 +100,8 @@ def prepare(recipe: Recipe, arm: str, seed: int, folder: Path, machine: Machine,
     if arm not in recipe.arms:
         raise ValueError(f"there is no arm {arm!r}; the recipe has {', '.join(recipe.arms)}")
     stages = copy.deepcopy([*_timed(recipe, "before"), *recipe.arms[arm], *_timed(recipe, "after")])
+    for stage in stages:
+        check_models(stage, ["policy"])  # before a warm start that takes minutes
     return Run(folder, seed, {"policy": make(recipe.model, seed, machine, screen)}, stages, machine, screen)
 
 

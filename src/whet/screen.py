@@ -33,7 +33,7 @@ _SMOOTH = 0.7  # our choice: weight of the past in tokens per second
 # What is shown of a step: the word, the metrics that may hold it (the first that is there), and its format.
 _SHOWN = (
     ("reward", ("reward/mean",), ".3f"),
-    ("right", ("outcome/right", "reward/correct"), ".1%"),
+    ("right", ("outcome/right", "right/correct"), ".1%"),
     ("loss", ("loss",), ".3f"),
     ("length", ("length/mean",), ".1f"),
 )

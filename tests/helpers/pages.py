@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from helpers.commands import _command, _forked
 
-_PIECE = re.compile(
-    r'^```(?P<language>\w+)(?: title="(?P<title>[^"\n]*)")?\n(?P<text>.*?)^```$|^ {4}(?P<command>(?:whet|python) [^\n]*)$',
-    re.MULTILINE | re.DOTALL,
-)
+_FENCE = r'^```(?P<language>\w+)(?: title="(?P<title>[^"\n]*)")?\n(?P<text>.*?)^```$'
+_COMMAND = r"^ {4}(?P<command>(?:whet|python) [^\n]*)$"
+_PIECE = re.compile(f"{_FENCE}|{_COMMAND}", re.MULTILINE | re.DOTALL)
 
 
 class Step(NamedTuple):

@@ -73,6 +73,12 @@ def test_each_term_has_its_mean():
     assert found["reward/length"] == pytest.approx(0.3)
 
 
+def test_right_is_one_or_more_and_not_the_mean_of_partial_credit():
+    a = scored([1.0, 0.1], terms={"correct": torch.tensor([1.0, 0.1])})
+    b = scored([0.5, NAN], terms={"correct": torch.tensor([0.5, NAN])})
+    assert training_metrics([a, b])["right/correct"] == pytest.approx(1 / 3)
+
+
 def test_outcomes_are_shares_of_what_the_verifiers_said():
     a = scored([1.0, 0.0, 0.0, NAN], outcomes={"correct": ("right", "wrong", "timed out", "failed")})
     b = scored([1.2, 1.2, 1.2, 1.2], outcomes={"correct": ("right",) * 4})

@@ -18,6 +18,7 @@ def training_metrics(scored_P: Sequence[Scored]) -> dict[str, float]:
     attempts, groups      counts
     reward/mean, std      mean reward per attempt (summed over tokens); mean over groups of the std within a group
     reward/<term>         mean of each term before weights (a term named "mean" or "std" is not shown)
+    right/correct         share of attempts where the term "correct" is 1 or more
     outcome/<word>        share of the verifiers' verdicts; only where one spoke
     outcome/<term>/<word> share of a term's own words, where it says others than verifiers do (a judge: "unreadable")
     outcome/failed        share of attempts without a verdict (NaN): they are in no mean of rewards
@@ -38,6 +39,8 @@ def training_metrics(scored_P: Sequence[Scored]) -> dict[str, float]:
     stops = Counter(trajectory.stop or "open" for trajectory in trajectories)
     metrics = {"attempts": float(len(attempts)), "groups": float(len(scored_P))}
     metrics |= {f"reward/{name}": _mean(values) for name, values in _terms(scored_P)}
+    for known in (values for name, values in _terms(scored_P) if name == "correct"):
+        metrics["right/correct"] = _mean(value if math.isnan(value) else float(value >= 1) for value in known)
     metrics |= {"reward/mean": _mean(attempts), "reward/std": _mean(_std(rewards) for rewards in rewards_P)}
     metrics |= _outcomes(scored_P)
     metrics["outcome/failed"] = _mean(float(math.isnan(reward)) for reward in attempts)
