@@ -13,6 +13,7 @@ import torch
 
 from whet.advantages.group_mean import GroupMean
 from whet.filters.mixed import Mixed
+from whet.metrics.scored import training_metrics
 from whet.rewards.format import TagOccurs
 from whet.rewards.length import PeakedLength
 from whet.rewards.parseable import Parseable
@@ -157,3 +158,11 @@ def test_attempts_that_look_alike_teach_nothing():
     same = scored(FORMAT_LENGTH, *[(THOUGHT + BOX, 33)] * 4)
     assert not any(advantage.any() for advantage in GroupMean()([same]).advantages[0])
     assert Mixed()([same]) == []
+
+
+def test_what_was_parsed_is_not_counted_as_right_or_wrong():
+    groups = [scored(FORMAT, (THOUGHT + BOX, 9), (BOX, 9)), scored(FORMAT, (THOUGHT + BOX, 9), ("", 9))]
+    found = training_metrics(groups)
+    assert found["outcome/parseable/parsed"] == 0.75
+    assert found["groups/mixed"] == 1 and found["groups/all_right"] == found["groups/all_wrong"] == 0
+    assert found.get("outcome/right", 0.0) == 0
