@@ -28,7 +28,7 @@ from whet.models.lora import Lora
 from whet.models.pretrained import Pretrained
 from whet.own import command, own_data
 from whet.recipe import Recipe, description, prepare
-from whet.report import write_report
+from whet.report import rows, write_report
 from whet.run import Interrupted, Run, Screen
 from whet.settings import override, override_arms, put_arms
 
@@ -235,9 +235,8 @@ def card(order: Order, found: Mapping[str, Any]) -> str:
     ]
     if "difference" in found:
         lines.append("| metric | before | after | difference (95 %) |\n|---|---|---|---|")
-        for name, d in found["difference"].items():
-            b, a = found["before"][name]["value"], found["after"][name]["value"]
-            lines.append(f"| {name} | {b:.3f} | {a:.3f} | {d['value']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] |")
+        for name, before, after, difference, _ in rows(found):
+            lines.append(f"| {name} | {before} | {after} | {difference} |")
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whet.tasks.gymnasium import Gymnasium, Playing
-from whet.types import Step
+from whet.types import Message, Problem, Step
 
 LAKE = Gymnasium("FrozenLake-v1", {"is_slippery": False, "render_mode": "ansi"}, ("left", "down", "right", "up"))
 SAFE = ["down", "down", "right", "right", "down", "right"]  # to the goal of the usual 4 x 4 map
@@ -26,8 +26,13 @@ def begun(task: Gymnasium, i: int = 0) -> Any:
     return task.episode(task.problem("train", i))
 
 
+def messages(problem: Problem) -> list[Message]:
+    assert isinstance(problem.prompt, list)
+    return problem.prompt
+
+
 def test_a_prompt_says_what_may_be_done_and_shows_the_first_state() -> None:
-    (message,) = LAKE.problem("train", 0).prompt
+    (message,) = messages(LAKE.problem("train", 0))
     assert message["role"] == "user"
     assert "0 (left), 1 (down), 2 (right), 3 (up), as in <answer>left</answer>" in message["content"]
     assert message["content"].endswith("[S]FFF\nFHFH\nFFFH\nHFFG")
@@ -105,7 +110,7 @@ def test_an_attempt_can_not_be_played_again() -> None:
 
 def test_a_state_may_be_described_by_a_function_and_the_question_be_the_users() -> None:
     task = Gymnasium("CartPole-v1", question="Keep the pole up.", describe=_leaning, system="Be brief.")
-    prompt = task.problem("test", 1).prompt
+    prompt = messages(task.problem("test", 1))
     assert [message["role"] for message in prompt] == ["system", "user"]
     assert prompt[1]["content"].startswith("Keep the pole up.\n\nit leans ")
     assert pickle.loads(pickle.dumps(task)) == task

@@ -37,8 +37,7 @@ def find_columns(first: Mapping[str, Any], prompt: str, answer: str | None, wher
         return Columns("prompt", VERL_ANSWER, VERL_SOLUTION)
     prompt = prompt or _likely(first, PROMPTS, where, "--prompt")
     if answer is None:
-        others = {name: value for name, value in first.items() if name != prompt}
-        answer = _likely(others, ANSWERS, where, "--answer", needed)
+        answer = _likely(first, ANSWERS, where, "--answer", needed, taken=prompt)
     return Columns(prompt, answer)
 
 
@@ -62,8 +61,10 @@ def missing(record: Mapping[str, Any], column: str) -> str:
     return f"no column {column!r}; its columns are {', '.join(known)}{hint}"
 
 
-def _likely(first: Mapping[str, Any], likely: Sequence[str], where: str, option: str, needed: bool = True) -> str:
-    there = {name.lower(): name for name in first}
+def _likely(
+    first: Mapping[str, Any], likely: Sequence[str], where: str, option: str, needed: bool = True, taken: str = ""
+) -> str:
+    there = {name.lower(): name for name in first if name != taken}
     for name in likely:
         if name in there:
             return there[name]

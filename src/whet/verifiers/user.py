@@ -74,7 +74,8 @@ def look(path: str) -> None:
         file, name = find.split(path)
         tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     except SyntaxError as error:
-        raise UserFunctionError(f"{path}: {error.filename}:{error.lineno}: {error.msg}: {error.text or ''}") from error
+        said = (error.text or "").strip()
+        raise UserFunctionError(f"{error.filename}:{error.lineno}: {error.msg}: {said}; mend the file") from error
     except (ValueError, OSError) as error:
         raise UserFunctionError(str(error)) from error
     names: set[str] = set()
