@@ -1,6 +1,7 @@
 """`whet push`: what is prepared of a run, that nothing leaves without a name, and what arrives at a hub."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from whet.metrics import plots
 from whet.models.lm import load, save
 from whet.models.tiny import TinyQwen
 from whet.pushing import check_name, prepare, upload
+from whet.report import rows
 from whet.run import Silent
 
 RECIPE = """
@@ -84,6 +86,9 @@ def test_the_card_holds_command_results_and_intervals(run):
     told, text = json.loads((run / "report.json").read_text()), (folder / "README.md").read_text()
     assert "whet run my_recipe.py --arm grpo --seed 0 --model base" in text
     assert '"is": "objectives.clip.Clip"' in text
+    for name, before, after, difference, _ in rows(told):
+        assert f"| {name} | {before} | {after} | {difference} |" in text
+        assert all("[" in cell for cell in (before, after, difference))
     head = front(folder)
     assert head["tags"] == ["whet", "reinforcement-learning"]
     assert (head["library_name"], head["pipeline_tag"]) == ("transformers", "text-generation")
@@ -97,7 +102,18 @@ def test_the_card_holds_command_results_and_intervals(run):
         assert measured[name]["value"] == pytest.approx(estimate["value"], abs=1e-4)
         assert measured[name]["args"]["low"] == pytest.approx(estimate["low"], abs=1e-4)
         assert measured[name]["args"]["high"] == pytest.approx(estimate["high"], abs=1e-4)
-        assert f"| {name} | " in text
+
+
+def test_a_metric_without_any_verdict_has_no_number(run, tmp_path):
+    told = json.loads((run / "report.json").read_text())
+    nothing = {"value": None, "low": None, "high": None}
+    told |= {when: {**told[when], "pass@1": nothing} for when in ("before", "after", "difference")}
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    write_json(copied / "report.json", told)
+    folder = prepare(copied)
+    (result,) = front(folder)["model-index"][0]["results"]
+    assert {m["type"] for m in result["metrics"]} == {"pass@2", "length"}
 
 
 def test_the_folder_holds_model_and_plots_and_no_path_of_this_machine(run, place):

@@ -160,8 +160,9 @@ def _body(told: Mapping[str, Any], found: Mapping[str, Any], plots: list[str]) -
     if order.model and Path(order.model).expanduser().exists():
         order = replace(order, model=Path(order.model).name)
     body = card(order, found).split("---\n", 2)[2]
-    recipe = {key: told[key] for key in ("arm", "seed")} | {"stages": [_short(stage) for stage in told["stages"]]}
-    said = f"\n## Recipe\n\n```json\n{json.dumps(recipe, indent=2, ensure_ascii=False)}\n```\n"
+    recipe = {key: _short(told[key]) for key in ("arm", "seed", "model", "stages", "evaluate")}
+    tree = json.dumps(recipe, indent=2, ensure_ascii=False)
+    said = f"\n## Recipe\n\n<details><summary>Every setting</summary>\n\n```json\n{tree}\n```\n\n</details>\n"
     shown = "".join(f"\n![{Path(plot).stem}](plots/{plot})\n" for plot in plots)
     return body + said + (f"\n## Plots\n{shown}" if plots else "")
 
