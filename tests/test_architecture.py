@@ -29,6 +29,8 @@ FLOORS: list[set[str]] = [
         "own",
         "sources",
         "evaluating",
+        "comparing",
+        "playing",
         "outline",
         "pushing",
         "screen",

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from whet.cli import app
 
-COMMANDS = ("run", "train", "eval", "resume", "list", "show", "version")
+COMMANDS = ("run", "train", "eval", "compare", "play", "resume", "track", "list", "show", "version")
 
 RECIPE = '''
 """A recipe of two steps."""

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from whet.commands import catalogue, evaluate, push, resume, run, show, track, train, version
+from whet.commands import catalogue, compare, evaluate, play, push, resume, run, show, track, train, version
 
 app = typer.Typer(
     add_completion=False,
@@ -45,6 +45,8 @@ app.command("run")(run.run_recipe)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate_model)
 app.command("push")(push.push)
+app.command("compare")(compare.compare)
+app.command("play")(play.play)
 app.command("resume")(resume.resume)
 app.command("track")(track.track_run)
 app.command("list")(catalogue.list_recipes)

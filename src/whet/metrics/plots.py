@@ -150,6 +150,20 @@ def _png_of_pass(curves: Mapping[str, list[tuple[int, float, float, float]]]) ->
     return _figure("pass@k with 95 % intervals", "k (attempts)", "problems solved (%)", draw)
 
 
+def differences(title: str, axis: str, rows: Sequence[tuple[str, float, float, float]]) -> bytes:
+    """A PNG of (label, value, low, high), one below the other, with a line at 0. NaN ends are left out."""
+
+    def draw(axes: Axes) -> None:
+        for i, (label, value, low, high) in enumerate(rows):
+            axes.plot([value], [label], marker="o", color=COLOURS[0])
+            if math.isfinite(low) and math.isfinite(high):
+                axes.plot([low, high], [label, label], color=COLOURS[0], linewidth=2, zorder=1 + i)
+        axes.axvline(0, color=COLOURS[-1], linewidth=1)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+
+    return _figure(title, axis, "", draw)
+
+
 def moving_mean(values: Sequence[float], width: int) -> list[float]:
     """The mean of up to `width` values around each; fewer at the ends."""
     half = width // 2
