@@ -29,17 +29,16 @@ def write(run: Path, number: int, step: int, saved: Saved, keep: int) -> None:
 def write_start(run: Path, number: int, saved: Saved) -> None:
     """What stage `number` begins from. Only then is everything of the stage before done with."""
     _write(run / "checkpoints" / f"start-{number}", saved)
-    for old in [*_within(run, number - 1), run / "checkpoints" / f"start-{number - 1}"]:
-        if old.exists():
-            shutil.rmtree(old)
+    _forget(run, number)
 
 
 def newest(run: Path) -> tuple[Saved | None, Saved | None]:
     """(what the newest stage began from, the newest state within it); None for what there is not. Removes what a
-    killed process left half-made."""
+    killed process left half-made, or had not come to remove."""
     sweep(run)
     starts = sorted((run / "checkpoints").glob("start-*"), key=lambda place: int(place.name.split("-")[1]))
     start = _read(starts[-1]) if starts else None
+    _forget(run, start["number"] if start else 0)
     within = _within(run, start["number"] if start else 0)
     return start, _read(within[-1]) if within else None
 
@@ -54,6 +53,14 @@ def cut_logs(run: Path, number: int, step: int) -> None:
         of, at = (int(part) for part in file.stem.split("-")[:2])
         if (of, at) >= (number, step):
             file.unlink()
+
+
+def _forget(run: Path, number: int) -> None:
+    """Remove what belongs to the stages before stage `number`."""
+    for before in range(number):
+        for old in [*_within(run, before), run / "checkpoints" / f"start-{before}"]:
+            if old.exists():
+                shutil.rmtree(old)
 
 
 def _within(run: Path, number: int) -> list[Path]:
