@@ -17,13 +17,16 @@ def describe(node: Any) -> Any:
     """`node` as JSON values, the same in every process. A component becomes {"is": "module.Class", field: ...}, an
     object that is no dataclass its {"is": ...} alone; a function its "module.name".
 
+    A field with metadata {"told": False} is left out: it says how something is done, and may change in mid-run.
     State is no part of a description: two arms that have learned different things from the same recipe are the same.
     """
     if node is None or isinstance(node, (bool, int, float, str)):
         return node
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
         fields = {
-            f.name: describe(getattr(node, f.name)) for f in dataclasses.fields(node) if f.init and f.name != "state"
+            f.name: describe(getattr(node, f.name))
+            for f in dataclasses.fields(node)
+            if f.init and f.name != "state" and f.metadata.get("told", True)
         }
         return {"is": named(type(node)), **fields}
     if isinstance(node, Mapping):

@@ -117,7 +117,12 @@ class Endpoints:
             known = read_json(self.file) if self.file.exists() else {}
             for name, endpoint in self.live.items():
                 remote = endpoint.remote
-                known[name] = {"url": remote.url, "model": remote.model, **vars(endpoint.meter)}
+                known[name] = {
+                    "url": remote.url,
+                    "model": remote.model,
+                    "currency": remote.currency,
+                    **vars(endpoint.meter),
+                }
             write_json(self.file, known)
 
     def close(self) -> None:

@@ -17,7 +17,10 @@ from helpers.runs import go as run_stages
 from helpers.server import Server
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from whet.cli import app
+from whet.describe import fingerprint
 from whet.engines.native import Native
 from whet.engines.remote import Endpoint, Remote
 from whet.engines.remote_http import Refused
@@ -46,7 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def remote(server: Server, **more: Any) -> Remote:
-    return replace(Remote(server.url, "small", deadline=0.5, backoff=0.01, tries=3), **more)
+    return replace(Remote(server.url, "small", deadline=20.0, backoff=0.01, tries=3), **more)
 
 
 def ask(
@@ -222,7 +225,7 @@ def test_a_conversation_is_cut_between_turns_only() -> None:
 )
 def test_one_fault_is_tried_again(fault: str) -> None:
     with Server(faults=[fault]) as server:
-        endpoint = Endpoint(remote(server, deadline=1.0))
+        endpoint = Endpoint(remote(server, deadline=1.0 if fault == "slow" else 20.0))
         (attempt,) = ask(endpoint, CHAT)
         assert attempt.turns[-1].text == "4" and attempt.stop == "eos"
         meter = endpoint.meter
@@ -245,10 +248,10 @@ def test_one_fault_is_tried_again(fault: str) -> None:
 def test_what_is_never_answered_is_an_attempt_in_error(fault: str, said_of_it: str) -> None:
     with Server() as server:
         server.always = fault
-        endpoint = Endpoint(remote(server, deadline=0.2), "judge")
+        endpoint = Endpoint(remote(server, deadline=0.2 if fault == "slow" else 20.0), "judge")
         started = time.monotonic()
         (attempt,) = ask(endpoint, CHAT)
-        assert time.monotonic() - started < 3
+        assert fault != "slow" or 0.6 <= time.monotonic() - started < 4  # of the 15 s that the server would take
         assert attempt.stop == "error" and said_of_it in attempt.info["error"], attempt.info
         assert endpoint.meter.failed == 1 and len(server.seen) == (1 if fault == "400" else 3)
         reward = Weighted({"correct": exact})
@@ -261,7 +264,7 @@ def test_retry_after_is_waited_for() -> None:
     with Server(faults=["429 0.6"]) as server:
         started = time.monotonic()
         ask(Endpoint(remote(server)), CHAT)
-        assert 0.6 <= time.monotonic() - started < 2
+        assert 0.6 <= time.monotonic() - started < 5
 
 
 def test_waits_are_drawn_by_the_call_and_grow() -> None:
@@ -271,7 +274,7 @@ def test_waits_are_drawn_by_the_call_and_grow() -> None:
             ask(Endpoint(remote(server, tries=5, backoff=0.04, cache=False)), CHAT, seeds=(seed,))
             return time.monotonic() - started
 
-    assert all(0.5 * 0.04 * 15 <= seconds(seed) < 1.5 * 0.04 * 15 + 0.5 for seed in range(2))
+    assert all(0.5 * 0.04 * 15 <= seconds(seed) < 1.5 * 0.04 * 15 + 2 for seed in range(2))  # 1 + 2 + 4 + 8
 
 
 def test_no_more_requests_than_allowed_are_on_their_way() -> None:
@@ -383,6 +386,12 @@ def test_settings_that_can_not_be_meant_are_refused(wrong: dict[str, Any], words
     assert "secret" not in str(caught.value)
 
 
+def test_how_it_is_asked_is_no_part_of_a_recipe_and_what_is_asked_is() -> None:
+    spec = Remote("http://host/v1", "m", price_in=1.0, budget=5.0)
+    assert fingerprint(spec) == fingerprint(replace(spec, budget=9.0, key="OTHER_KEY", deadline=9.0, cache=False))
+    assert fingerprint(spec) != fingerprint(replace(spec, model="n"))
+
+
 # -- the check before any work ----------------------------------------------------------------------------------------
 
 
@@ -488,6 +497,65 @@ def test_how_fast_the_judge_is_changes_nothing(tmp_path: Path) -> None:
     assert told(tmp_path / "fast") == told(tmp_path / "slow")
 
 
+def test_who_shares_a_batch_does_not_depend_on_how_fast_a_partner_is() -> None:
+    lm = shaken(SMALL)
+
+    def played(delay: Any) -> tuple[list[list[float]], int]:
+        engine = Native(lm)
+
+        async def talk(endpoint: Endpoint, i: int) -> Trajectory:
+            mine = await engine.extend(engine.open(Problem("p", f"{i}+1=")), Decoding(max_tokens=1 + i % 3), i)
+            said = await endpoint.extend(endpoint.open(Problem("p", mine.turns[-1].text or "?")), Decoding(), i)
+            return await engine.extend(engine.insert(mine, said.turns[-1].text), Decoding(max_tokens=3), i)
+
+        async def everyone(endpoint: Endpoint) -> list[Trajectory]:
+            return await asyncio.gather(*(talk(endpoint, i) for i in range(6)))
+
+        with Server(lambda body: "12", delay=delay) as server:
+            done = asyncio.run(everyone(Endpoint(remote(server, cache=False))))
+        return [t.rows[0].logprobs.tolist() for t in done], engine.waves
+
+    fast, slow = played(lambda n: 0.0), played(lambda n: 0.05 * (n * 7 % 4))
+    assert fast == slow and fast[1] == 2
+
+
+def test_an_endpoint_is_evaluated_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVAL_KEY", "sk-eval-secret-0123")
+
+    def right(body: dict[str, Any]) -> str:
+        """The sum; wrong for every other seed."""
+        first, second = body["messages"][-1]["content"].removesuffix("=?").split("+")
+        return f"<answer>{int(first) + int(second) + body['seed'] % 2}</answer>"
+
+    def evaluated(*words: str) -> Any:
+        small = ("--set", "terms=2", "--set", "operators=+", "--samples", "2", "--problems", "20", "--json")
+        return CliRunner().invoke(app, ["eval", *words, "--task", "chain-sum", *small])
+
+    with Server(right, key="sk-eval-secret-0123") as server:
+        shown = evaluated(f"{server.url}#small", "--chat", "--key", "EVAL_KEY")
+        assert shown.exit_code == 0, (shown.output, shown.exception)
+        found = json.loads(shown.stdout)
+        assert found["outcomes"].keys() == {"right", "wrong"} and found["calls"]["requests"] == 40
+        assert found["metrics"]["pass@1"]["value"] == found["outcomes"]["right"] / 40
+        again = json.loads(evaluated(f"{server.url}#small", "--chat", "--key", "EVAL_KEY").stdout)
+        assert len(server.seen) == 40 and again["calls"]["requests"] == 0 and again["metrics"] == found["metrics"]
+        assert "secret" not in shown.output
+        url = server.url
+        for words, said_of_it in (
+            ((url,), f"say which: {url}#NAME"),
+            ((f"{url}#small", "--key", "NO_SUCH"), "the environment has no NO_SUCH"),
+            ((f"{url}#large", "--key", "EVAL_KEY"), "serves no 'large' but small"),
+            ((f"{url}#small", "--seed", "5"), "wants another key"),
+        ):
+            shown = evaluated(*words)
+            assert shown.exit_code == 2 and said_of_it in shown.stderr, (words, shown.stderr)
+        server.key, server.always = "", "400"
+        shown = evaluated(f"{url}#small", "--seed", "6")
+        assert shown.exit_code == 2 and "400: fault 400" in shown.stderr
+    shown = evaluated(f"{url}#small")
+    assert shown.exit_code == 2 and f"no endpoint answers: {url}/models" in shown.stderr
+
+
 def test_a_run_with_a_judge_is_resumed_exactly_and_pays_nothing_twice(tmp_path: Path) -> None:
     with Server(score) as server:
         spec = remote(server, price_in=1.0)
@@ -535,9 +603,10 @@ def test_another_model_of_the_same_tokens_is_a_teacher_and_one_of_other_tokens_i
         run_stages(tmp_path / "b", replace(plain, models={"teacher": other}))
 
 
+@pytest.mark.filterwarnings("ignore:judge")
 def test_a_model_of_other_tokens_plays_and_goes_on_after_a_stop(tmp_path: Path) -> None:
     other = TinyLlama(width=32, layers=1, context=4096)
-    judge = Judge(model="partner", chat=False, read=r"(\S)", decoding=Decoding(max_tokens=2))
+    judge = Judge(model="partner", chat=False, read=r"(\S)", decoding=Decoding(max_tokens=2))  # reads a digit, at best
     reward = Weighted({"judged": judge, "correct": exact}, {"judged": 0.0})
     stage = replace(STAGE, reward=reward, models={"partner": other})
     run_stages(tmp_path / "whole", stage)

@@ -57,8 +57,8 @@ def evaluate_model(
       whet eval runs/quickstart/grpo-seed0/model --task chain-sum --set 'terms=[4,5]' --set operators=+
       whet eval ./my-model --task aime.jsonl --samples 16 --max-tokens 4096 --json
       whet eval ./my-model --task chain-sum --set terms=4 --set largest=20
-      whet eval http://127.0.0.1:8000/v1#my-model --task chain-sum --chat
-      whet eval https://openrouter.ai/api/v1#qwen/qwen3-8b --key OPENROUTER_API_KEY --task aime.jsonl --max-tokens 4096
+      whet eval 'http://127.0.0.1:8000/v1#my-model' --task chain-sum --chat
+      whet eval 'https://openrouter.ai/api/v1#qwen/qwen3-8b' --key OPENROUTER_API_KEY --task aime.jsonl --samples 4
     """
     from whet.evaluating import asked, evaluate, remote
     from whet.launch import Order

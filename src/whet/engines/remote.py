@@ -22,6 +22,7 @@ from whet.files import cache
 from whet.models import surgery
 from whet.types import Content, Decoding, Message, Problem, Row, Trajectory, Turn, Want
 
+HOW = {"told": False}  # no part of what a recipe says: a run goes on with another key, deadline or budget
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
@@ -43,21 +44,21 @@ class Remote:
 
     url: str
     model: str
-    key: str = ""
     chat: bool = False
     server: Literal["openai", "vllm"] = "openai"
     logprobs: bool = False  # ask for the log-probs of what is sampled
     extra: Mapping[str, Any] = field(default_factory=dict)
-    deadline: float = 120.0
-    tries: int = 6
-    backoff: float = 0.5  # seconds before the second try; twice as long before each further one
-    concurrency: int = 16
-    patience: int = 16
-    price_in: float = 0.0
-    price_out: float = 0.0
-    currency: str = "USD"
-    budget: float = 0.0  # 0: no limit
-    cache: bool = True
+    key: str = field(default="", metadata=HOW)
+    deadline: float = field(default=120.0, metadata=HOW)
+    tries: int = field(default=6, metadata=HOW)
+    backoff: float = field(default=0.5, metadata=HOW)  # seconds before the second try; twice as long before the next
+    concurrency: int = field(default=16, metadata=HOW)
+    patience: int = field(default=16, metadata=HOW)
+    price_in: float = field(default=0.0, metadata=HOW)
+    price_out: float = field(default=0.0, metadata=HOW)
+    currency: str = field(default="USD", metadata=HOW)
+    budget: float = field(default=0.0, metadata=HOW)  # 0: no limit
+    cache: bool = field(default=True, metadata=HOW)
 
     def __post_init__(self) -> None:
         at = urlsplit(self.url)
