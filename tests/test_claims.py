@@ -1,0 +1,97 @@
+"""How a claim is judged."""
+
+import math
+
+import numpy as np
+import pytest
+
+from whet.claims import All, Better, Finding, Reaches, Within, verdict
+from whet.metrics.measures import Final
+from whet.recipe import Paper, Recipe
+from whet.recipes import quickstart
+
+score = Final("pass@1")
+
+
+def table(new: float, old: float, noise: float = 0.01, seeds: int = 8) -> dict[str, dict[str, np.ndarray]]:
+    """Eight seeds and twenty problems about two means."""
+    rng = np.random.default_rng(0)
+    return {
+        arm: {
+            "pass@1": middle + noise * rng.standard_normal((seeds, 20)),
+            "pass@1 before": np.full((seeds, 20), 0.2),
+        }
+        for arm, middle in (("new", new), ("old", old))
+    }
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "margin", "said"),
+    [
+        (0.6, 0.5, 0.0, "reproduced"),
+        (0.5, 0.6, 0.0, "not reproduced"),
+        (0.6, 0.5, 0.2, "not reproduced"),  # better, and shown to be less so than the margin
+        (0.6, 0.5, 0.1, "inconclusive"),
+    ],
+)
+def test_better_means_an_interval_above_the_margin(new: float, old: float, margin: float, said: str) -> None:
+    (found,) = Better("new", than="old", metric=score, margin=margin).judge(table(new, old))
+    assert found.verdict == said
+    assert found.difference.value == pytest.approx(new - old, abs=0.01)
+
+
+@pytest.mark.parametrize(("new", "said"), [(0.49, "reproduced"), (0.4, "not reproduced"), (0.45, "inconclusive")])
+def test_within_lets_the_new_be_worse_by_less_than_the_margin(new: float, said: str) -> None:
+    (found,) = Within("new", of="old", metric=score, margin=0.05).judge(table(new, 0.5))
+    assert found.verdict == said
+
+
+@pytest.mark.parametrize(("new", "said"), [(0.45, "reproduced"), (0.3, "not reproduced")])
+def test_reaches_is_a_share_of_the_gap_between_start_and_other(new: float, said: str) -> None:
+    (found,) = Reaches("new", of="old", metric=score, share=0.5).judge(table(new, 0.6))  # half of the gap is 0.4
+    assert found.verdict == said
+    assert found.difference.value == pytest.approx(new - 0.4, abs=0.01)
+
+
+def test_an_open_question_says_how_many_seeds_would_settle_it() -> None:
+    (found,) = Better("new", than="old", metric=score).judge(table(0.502, 0.5, noise=0.2))
+    assert found.verdict == "inconclusive"
+    assert found.seeds is None or found.seeds > 8
+
+
+def test_one_seed_settles_nothing() -> None:
+    (found,) = Better("new", than="old", metric=score).judge(table(0.9, 0.1, seeds=1))
+    assert found.verdict == "inconclusive" and math.isnan(found.difference.low)
+
+
+def test_all_fails_with_one_and_is_open_with_one() -> None:
+    numbers = table(0.6, 0.5)
+    holds, fails, opens = Better("new", "old", score), Better("old", "new", score), Better("new", "old", score, 0.1)
+    assert verdict(All([holds, holds]).judge(numbers)) == "reproduced"
+    assert verdict(All([holds, opens]).judge(numbers)) == "inconclusive"
+    assert verdict(All([holds, opens, fails]).judge(numbers)) == "not reproduced"
+    assert All([holds, fails]).arms() == ["new", "old"]
+    assert [m.name for m in All([holds, Reaches("new", "old", score, 0.5)]).measures()] == ["pass@1", "pass@1 before"]
+
+
+def test_claims_that_can_not_be_meant_are_refused() -> None:
+    with pytest.raises(ValueError, match="two different arms"):
+        Better("a", than="a", metric=score)
+    with pytest.raises(ValueError, match="0 or more"):
+        Better("a", than="b", metric=score, margin=-1.0)
+    with pytest.raises(ValueError, match="above 0"):
+        Within("a", of="b", metric=score, margin=0.0)
+    with pytest.raises(ValueError, match="at least one"):
+        All([])
+    with pytest.raises(ValueError, match=r"claim speaks of dapo.*arms are grpo"):
+        Recipe(
+            model=quickstart.base,
+            arms=quickstart.recipe.arms,
+            paper=Paper("999", "x", "y"),
+            claim=Better("dapo", than="grpo", metric=score),
+        )
+
+
+def test_findings_are_plain_values() -> None:
+    (found,) = Better("new", than="old", metric=score).judge(table(0.6, 0.5))
+    assert isinstance(found, Finding) and found.statement == "new is above old in pass@1"
