@@ -11,7 +11,21 @@ from typing import Annotated
 
 import typer
 
-from whet.commands import catalogue, compare, evaluate, play, push, resume, run, show, track, train, version
+from whet.commands import (
+    compare,
+    evaluate,
+    list_recipes,
+    play,
+    push,
+    report,
+    reproduce,
+    resume,
+    run,
+    show,
+    track,
+    train,
+    version,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -44,11 +58,13 @@ def whet(show: Annotated[bool, typer.Option("--version", help="Print the version
 app.command("run")(run.run_recipe)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate_model)
-app.command("push")(push.push)
 app.command("compare")(compare.compare)
 app.command("play")(play.play)
 app.command("resume")(resume.resume)
+app.command("reproduce")(reproduce.reproduce)
+app.command("push")(push.push)
+app.command("report")(report.report)
 app.command("track")(track.track_run)
-app.command("list")(catalogue.list_recipes)
+app.command("list")(list_recipes.list_recipes)
 app.command("show")(show.show)
 app.command("version")(version.version)

@@ -41,5 +41,5 @@ def test_a_share_of_zero_is_never_drawn_and_problems_are_pure() -> None:
     "shares", [{}, {"bare": 1}, {"bare": 1, "other": 1}, {"bare": -1, "loud": 2}, {"bare": 0, "loud": 0}]
 )
 def test_shares_that_do_not_fit_the_styles_are_refused(shares: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="Restyled.shares"):
+    with pytest.raises(ValueError, match=r"Restyled\.shares"):
         Restyled(sums, {"bare": bare, "loud": loud}, shares)
