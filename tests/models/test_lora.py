@@ -1,5 +1,6 @@
 """Adapters: the published formulas, what learns, what is saved, and what other programs make of it."""
 
+import asyncio
 import copy
 import json
 import math
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.architectures import KINDS, folder
-from helpers.model_small import shaken
+from helpers.model_small import play, shaken
 from helpers.shapes import Letters, go, killed, odd, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from whet.advantages.gae import GAE
+from whet.engines.native import Native
 from whet.evaluating import asked, evaluate
 from whet.launch import Order, find
 from whet.models.derived import Critic, Follow
@@ -174,6 +176,28 @@ def test_a_base_in_half_precision_stays_so_and_the_adapter_is_not(base):
 def test_weights_of_a_model_with_another_adapter_are_refused():
     with pytest.raises(ValueError, match="another adapter"):
         Lora(TINY, targets="q_proj").build(0).put(Lora(TINY, targets="k_proj").build(0).weights())
+
+
+def test_doras_norms_are_kept_while_sampling_and_forgotten_when_weights_change():
+    lm = moved(Lora(TINY, rank=2, kind="dora").build(0))
+    decoding, engine = Decoding(max_tokens=12), Native(lm)
+    for _ in range(2):
+        rows = [t.rows[0] for t in play(engine, ["ab?"] * 4, decoding)]
+        for row, said in zip(rows, asyncio.run(engine.score(rows)), strict=True):
+            torch.testing.assert_close(row.logprobs[row.sampled], said["logprobs"][row.sampled], atol=1e-5, rtol=0)
+        play(engine, ["ab?"] * 4, decoding)  # leaves norms behind
+        layer: Any = lm.hf.get_submodule(LAYER)
+        sizes = {name: kept.numel() for name, kept in layer.lora_magnitude_vector["default"]._dora_cache.items()}
+        assert sizes == {"lora-weight-default": 0, "weight-norm-default": 128}
+        lm.put({name: weights * 1.5 for name, weights in lm.weights().items()})
+
+
+def test_a_base_in_half_precision_learns(base, tmp_path):
+    lm = Lora(Pretrained(str(base), dtype="bfloat16"), rank=2, kind="dora").build(0)
+    before = held(lm)
+    go(tmp_path / "run", replace(stage(), steps=1), {"policy": lm})
+    assert all(w.equal(before[n]) == (n not in lm.learned()) for n, w in lm.named_parameters() if "lora_A" not in n)
+    assert load(save(lm, tmp_path / "m")).hidden(TOKENS).isfinite().all()
 
 
 # ------------------------------------------------------------------------------------------------------- export

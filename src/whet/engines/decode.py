@@ -14,6 +14,7 @@ from whet.engines.cache import BlockCache
 from whet.engines.sampling import Chosen, choose
 from whet.engines.stops import StopStrings
 from whet.models.lm import LM
+from whet.models.lora import steady
 from whet.randomness import uniforms
 from whet.types import Decoding, Row, Stop
 
@@ -174,9 +175,9 @@ class Wave:
         if self.mask is not None:
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], 1)
         inputs = {"position_ids": self.positions[:, None]} if self.takes_positions else {}
-        out = self.lm.backbone(
-            input_ids=tokens[:, None], attention_mask=self.mask, past_key_values=self.cache, use_cache=True, **inputs
-        )
+        inputs |= {"input_ids": tokens[:, None], "attention_mask": self.mask}
+        with steady(self.lm):  # nobody learns during a wave
+            out = self.lm.backbone(**inputs, past_key_values=self.cache, use_cache=True)
         self.positions = self.positions + 1
         return out.last_hidden_state[:, -1]
 

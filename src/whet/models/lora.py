@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -107,6 +108,23 @@ def merged(hf: Any) -> Any:
             hf.set_submodule(name, layer.get_base_layer())
     del hf.peft_config
     return hf
+
+
+@contextmanager
+def steady(lm: LM) -> Iterator[None]:
+    """While the weights stay as they were at the last forward pass outside of this: DoRA's norms are not computed
+    again. PEFT keeps the products B A, too, which are as large as the base and only go into the norms: they go."""
+    if lm.adapter is None or not lm.adapter.config.use_dora:
+        yield
+        return
+    from peft.helpers import DoraCaching
+
+    with DoraCaching():
+        yield
+    for part in lm.hf.modules():
+        kept: dict[str, Any] | None = getattr(part, "_dora_cache", None)
+        if kept:
+            kept |= {name: torch.empty(0) for name in kept if name.startswith("lora-weight")}
 
 
 def write(lm: LM, folder: Path) -> None:
