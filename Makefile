@@ -4,7 +4,7 @@ SEED ?= 0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train test check smoke docs serve clean
+.PHONY: help setup train test check smoke reproduce docs serve clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,10 @@ check: $(READY)  ## lint, format, types
 
 smoke: $(READY)  ## every recipe and arm for 2 steps
 	$(BIN)/python -m pytest tests/recipes/test_smoke.py
+
+reproduce: $(READY)  ## run every recipe whose result is stale, and write the catalogue page again
+	$(BIN)/whet reproduce
+	$(BIN)/whet report --docs docs/catalogue.md
 
 docs: $(READY)  ## build the documentation site into site/
 	$(BIN)/mkdocs build --strict

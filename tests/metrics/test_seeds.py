@@ -30,6 +30,13 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     assert 0.92 <= hits / trials <= 1.0
 
 
+def test_where_only_problems_differ_few_seeds_do_not_widen_the_interval() -> None:
+    problems = np.random.default_rng(0).normal(0, 1, 100)
+    found = over_seeds(np.tile(problems, (3, 1)))
+    half = stats.t.ppf(0.975, 99) * problems.std(ddof=1) / 10
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.08)
+
+
 def test_one_seed_says_nothing_of_others() -> None:
     found = over_seeds([[1.0, 0.0, 1.0]])
     assert found.value == pytest.approx(2 / 3) and math.isnan(found.low) and math.isnan(found.high)

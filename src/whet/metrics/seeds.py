@@ -22,10 +22,9 @@ def over_seeds(values: ArrayLike, level: float = 0.95, draws: int = 4000, seed: 
     """The mean of values [S, P] and its interval.
 
     Seeds and problems are drawn with replacement, independently of one another (the pigeonhole bootstrap: Owen 2007,
-    arXiv 0712.1111, which errs on the wide side), and the percentiles of the means are moved away from the value by
-    sqrt(S / (S - 1)) * t / z, the quantiles of Student's distribution with S - 1 degrees of freedom and of the normal
-    one: resampling a handful of seeds alone gives intervals that are too narrow, and with P = 1 this is about the
-    t interval. One seed says nothing of others: its ends are NaN. Nothing known: NaN throughout.
+    arXiv 0712.1111, which errs on the wide side). Resampling a handful of seeds alone gives ends that are too near, so
+    the percentiles of the means are moved away from the value by `_widening`; with P = 1 that makes about the t
+    interval. One seed says nothing of others: its ends are NaN. Nothing known: NaN throughout.
     """
     x = _table(values)
     known = ~np.isnan(x)
@@ -42,7 +41,7 @@ def over_seeds(values: ArrayLike, level: float = 0.95, draws: int = 4000, seed: 
     weights = ((seeds @ known) * problems).sum(1)
     means = ((seeds @ x) * problems).sum(1)[weights > 0] / weights[weights > 0]
     tail = (1 - level) / 2
-    wider = math.sqrt(count / (count - 1)) * stats.t.ppf(1 - tail, count - 1) / stats.norm.ppf(1 - tail)
+    wider = _widening(_means(np.where(known, x, math.nan)), _means(np.where(known, x, math.nan).T), level)
     low, high = value + wider * (np.quantile(means, [tail, 1 - tail]) - value)
     return Estimate(value, min(float(low), value), max(float(high), value))
 
@@ -76,6 +75,21 @@ def needed(differences: ArrayLike, margin: float = 0.0, level: float = 0.95) -> 
     counts = np.arange(2, _MOST + 1)
     enough = stats.t.ppf((1 + level) / 2, counts - 1) * spread / np.sqrt(counts) < distance
     return int(counts[enough][0]) if enough.any() else None
+
+
+def _widening(seeds_S: np.ndarray, problems_P: np.ndarray, level: float) -> float:
+    """sqrt(V' / V) * t / z. V is the variance of the mean as resampling sees it, var(seeds_S) / S + var(problems_P) / P
+    with population variances; V' the same with S - 1 and P - 1; z the normal quantile, and t Student's with the degrees
+    of freedom of V' (Satterthwaite 1946): about S - 1 where seeds differ most, P - 1 where problems do."""
+    parts = [(x.var(), len(x)) for x in (seeds_S[~np.isnan(seeds_S)], problems_P[~np.isnan(problems_P)]) if len(x) > 1]
+    seen = sum(variance / n for variance, n in parts)
+    if not seen > 0:
+        return 1.0
+    real = [(variance / (n - 1), n - 1) for variance, n in parts]
+    whole = sum(v for v, _ in real)
+    freedom = whole**2 / sum(v**2 / d for v, d in real)
+    tail = (1 - level) / 2
+    return math.sqrt(whole / seen) * float(stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail))
 
 
 def _means(x: np.ndarray) -> np.ndarray:
