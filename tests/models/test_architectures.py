@@ -35,7 +35,6 @@ from whet.models.tiny import TinyQwen
 from whet.recipe import Recipe
 from whet.rollouts.sample import Sample
 from whet.scoring import Weighted
-from whet.stages.evaluate import Evaluate
 from whet.stages.learning import Train
 from whet.stages.rl import RL
 from whet.types import Decoding
@@ -43,7 +42,7 @@ from whet.types import Decoding
 sample = Sample(group=4, decoding=Decoding(max_tokens=8))
 reward = Weighted({"correct": odd})
 loop = RL(sums(4), sample, reward, {"policy": Train(Clip(), lr=1e-3)}, problems=4, steps=1)
-recipe = Recipe(TinyQwen(), {"grpo": [loop]}, [Evaluate(sums(4), sample, reward, problems=3)])
+recipe = Recipe(TinyQwen(), {"grpo": [loop]})
 """
 
 kinds = pytest.mark.parametrize("kind", KINDS)

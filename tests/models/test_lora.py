@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.architectures import KINDS, folder
+from helpers.architectures import folder
 from helpers.model_small import play, shaken
 from helpers.shapes import Letters, go, killed, odd, same
 from hypothesis import given, settings
@@ -72,7 +72,7 @@ def base(tmp_path: Path) -> Path:
 # ------------------------------------------------------------------------------------------------- the formulas
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(st.sampled_from(["lora", "rslora", "dora"]), st.integers(1, 8), st.sampled_from([1.0, 16.0, 32.0]))
 def test_merged_weights_are_the_published_formulas(kind, rank, alpha):
     lm = moved(Lora(TINY, rank=rank, alpha=alpha, kind=kind, targets=("up_proj",)).build(0))
@@ -218,8 +218,8 @@ def test_a_merged_export_is_a_plain_model_that_says_the_same(kind, tmp_path):
         torch.testing.assert_close(plain(TOKENS).logits, lm.hf(TOKENS).logits, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_an_adapter_kept_apart_is_loaded_by_peft_and_by_us_on_every_architecture(kind, tmp_path):
+@pytest.mark.parametrize("kind", ["qwen2", "gemma3", "phi3", "gpt2"])
+def test_an_adapter_kept_apart_is_loaded_by_peft_and_by_us(kind, tmp_path):
     base = folder(kind, tmp_path)
     lm = moved(Lora(Pretrained(str(base)), rank=2, kind="dora", export="apart").build(0))
     path = save(lm, tmp_path / "adapter", card="# mine\n")
