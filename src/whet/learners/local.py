@@ -18,7 +18,8 @@ _LOGITS = 2**24  # our choice: at most so many logits at once (64 MiB in fp32); 
 
 
 class Local:
-    """A model with its AdamW; with an adapter on, only that learns. Weights and optimizer are fp32; `precision="bf16"` autocasts the forward pass."""
+    """A model with its AdamW; with an adapter on, only that learns. Weights and optimizer are fp32; `precision="bf16"`
+    autocasts the forward pass."""
 
     def __init__(self, lm: LM, machine: Machine, *, betas: tuple[float, float], weight_decay: float, eps: float):
         self.lm = lm
