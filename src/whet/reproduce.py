@@ -11,6 +11,8 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -81,7 +83,7 @@ def run_all(order: Order, recipe: Recipe, todo: Sequence[Job], watch: Watch, wor
     usual = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")}
     os.environ |= {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "1000"}  # a waiting thread must not burn a shared core
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(left)), context, initializer=_deaf)
+    pool = ProcessPoolExecutor(min(workers, len(left)), context, initializer=_begin, initargs=(os.getpid(),))
     try:
         if isinstance(recipe.model, Made):
             warm = {pool.submit(_warm, order, seed): f"warm start, seed {seed}" for seed in _seeds(left)}
@@ -233,9 +235,17 @@ def _code() -> str:
 # -- in the workers ---------------------------------------------------------------------------------------------------
 
 
-def _deaf() -> None:
-    """Ctrl-C reaches every process of the terminal: a worker finishes its step and saves."""
+def _begin(parent: int) -> None:
+    """Ctrl-C reaches every process of the terminal: a worker finishes its step and saves. One whose parent was killed
+    ends at once; what it had saved is there to go on from."""
     signal.signal(signal.SIGINT, lambda *_: INTERRUPT.set())
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _warm(order: Order, seed: int) -> None:
