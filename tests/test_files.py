@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from whet.files import (
+    alone,
     append_json,
     append_line,
     folder,
@@ -161,3 +162,18 @@ def test_a_full_disk_is_explained_and_nothing_is_lost(tmp_path: Path):
     assert names(tmp_path) == ["m.jsonl", "x.txt"]
     assert (tmp_path / "x.txt").read_text() == "old"
     assert read_lines(tmp_path / "m.jsonl") == [1]
+
+
+def test_a_folder_is_held_by_one_process_until_that_ends(tmp_path: Path) -> None:
+    hold = "with alone(sys.argv[1]):\n    print('held', flush=True)\n    time.sleep(60)"
+    hold = f"import sys, time\nfrom whet.files import alone\n{hold}"
+    other = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
+    with pytest.raises(ValueError, match="another process works in"), alone(tmp_path):
+        pass
+    other.kill()
+    other.wait()
+    with alone(tmp_path):
+        pass
+    with pytest.raises(OSError, match="could not write"), alone(tmp_path / "nowhere"):
+        pass

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import fcntl
 import json
 import math
 import os
@@ -146,6 +147,24 @@ def new_run_folder(out: str | Path) -> Path:
     with _explained(out):
         out.mkdir(parents=True, exist_ok=True)
     return out
+
+
+@contextmanager
+def alone(path: str | Path) -> Iterator[None]:
+    """Hold a folder for this process. ValueError if another one holds it: two that write into one run would spoil it.
+    The system lets go of it when the process ends, however it ends."""
+    with _explained(Path(path)):
+        held = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process works in {path}: wait until it is done, or stop it and go on with its run"
+            ) from None
+        yield
+    finally:
+        os.close(held)
 
 
 def sweep(path: str | Path) -> None:

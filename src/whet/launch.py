@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from whet.describe import children, fingerprint
-from whet.files import new_run_folder, read_json, write_json
+from whet.files import alone, new_run_folder, read_json, write_json
 from whet.machines.profile import MACHINES, Machine
 from whet.metrics.evaluation import comparison, per_problem
 from whet.models.lm import save
@@ -205,11 +205,12 @@ def machine(order: Order) -> Machine:
 
 
 def _go(run: Run, order: Order) -> Run:
-    asyncio.run(run.go())
-    found = _report(run, order)
-    write_json(run.folder / "report.json", found)
-    save(run.lms["policy"], run.folder / "model", card(order, found))
-    write_report(run.folder)
+    with alone(run.folder):
+        asyncio.run(run.go())
+        found = _report(run, order)
+        write_json(run.folder / "report.json", found)
+        save(run.lms["policy"], run.folder / "model", card(order, found))
+        write_report(run.folder)
     return run
 
 
