@@ -87,7 +87,7 @@ def _widening(seeds_S: np.ndarray, problems_P: np.ndarray, level: float) -> floa
         return 1.0
     real = [(variance / (n - 1), n - 1) for variance, n in parts]
     whole = sum(v for v, _ in real)
-    freedom = whole**2 / sum(v**2 / d for v, d in real)
+    freedom = 1 / sum((v / whole) ** 2 / d for v, d in real)
     tail = (1 - level) / 2
     return math.sqrt(whole / seen) * float(stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail))
 

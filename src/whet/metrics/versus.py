@@ -74,8 +74,8 @@ def settling(differences: ArrayLike, level: float = 0.95) -> list[dict[str, int]
     [{"seeds": n, "problems": m}], both grown alike; nothing where that takes more than 10,000, or the mean is 0.
 
     One seed: `seeds.needed` over problems. More: the interval of `seeds.over_seeds` has about the half width
-    t_{S-1} * sqrt(S / (S - 1)) * sqrt(a / S + b / P + c / (S P)), with a, b and c the variances of the seeds' means, of
-    the problems' means, and of what is left.
+    t * sqrt(a / (S - 1) + b / (P - 1) + c / (S P)), with a, b and c the variances of the seeds' means, of the problems'
+    means, and of what is left, and t of Satterthwaite's degrees of freedom for the first two.
     """
     d = np.asarray(differences, dtype=np.float64)
     d = d[~np.isnan(d).all(1)][:, ~np.isnan(d).all(0)]
@@ -90,8 +90,11 @@ def settling(differences: ArrayLike, level: float = 0.95) -> list[dict[str, int]
     a, b, c = by_seed.var(), by_problem.var(), np.nanvar(rest)
 
     def first(seeds: np.ndarray, problems: np.ndarray) -> list[dict[str, int]]:
-        width = np.sqrt(seeds / (seeds - 1) * (a / seeds + b / problems + c / (seeds * problems)))
-        enough = np.flatnonzero(stats.t.ppf((1 + level) / 2, seeds - 1) * width < mean)[:1]
+        of_seeds, of_problems = a / (seeds - 1), b / np.maximum(problems - 1, 1)
+        share = of_seeds / np.maximum(of_seeds + of_problems, 1e-300)
+        freedom = 1 / (share**2 / (seeds - 1) + (1 - share) ** 2 / np.maximum(problems - 1, 1))
+        width = np.sqrt(of_seeds + of_problems + c / (seeds * problems))
+        enough = np.flatnonzero(stats.t.ppf((1 + level) / 2, freedom) * width < mean)[:1]
         grown = {"seeds": (seeds, S), "problems": (problems, P)}
         return [{name: int(counts[i]) for name, (counts, now) in grown.items() if counts[i] > now} for i in enough]
 
