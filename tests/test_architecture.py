@@ -35,6 +35,7 @@ FLOORS: list[set[str]] = [
         "pushing",
         "screen",
         "reproduce",
+        "stamps",
         "catalogue",
         "commands",
         "cli",

@@ -17,7 +17,8 @@ from whet.catalogue import page, read_all, rows
 from whet.claims import verdict
 from whet.launch import Order, find, slugs
 from whet.report import is_share
-from whet.reproduce import SEEDS, jobs, judged, stale, stamp
+from whet.reproduce import SEEDS, jobs, judged, stale
+from whet.stamps import stamp
 
 ROOT = Path(__file__).resolve().parents[1]
 

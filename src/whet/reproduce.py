@@ -6,7 +6,6 @@ paired, intervals by bootstrap over seeds and problems; other arms with fewer se
 
 from __future__ import annotations
 
-import ast
 import multiprocessing
 import os
 import signal
@@ -22,9 +21,8 @@ from typing import Any
 
 import numpy as np
 
-import whet
 from whet.claims import Finding, verdict
-from whet.describe import describe, fingerprint, walk
+from whet.describe import fingerprint
 from whet.files import plain, read_json, read_lines, write_json
 from whet.launch import Order, environment, find, machine, resume, slugs, start
 from whet.metrics.intervals import Estimate
@@ -33,6 +31,7 @@ from whet.metrics.seeds import over_seeds
 from whet.recipe import Made, Recipe, make
 from whet.report import is_share
 from whet.run import INTERRUPT, Interrupted, Silent
+from whet.stamps import code, components, stamp, told
 
 SEEDS = 8  # of arms that a claim judges
 QUICK = 1000  # the one seed of a quick look: seeds from 1000 upward are for tuning, so it spoils no verdict
@@ -69,7 +68,7 @@ def jobs(recipe: Recipe, root: Path, seeds: int = 0, first: int = 0, quick: bool
 def root_of(order: Order, recipe: Recipe, parent: Path) -> Path:
     """Where the runs of a recipe as it stands, under the code as it stands, are kept: a change to either is another
     folder, so that what is there already can be used again."""
-    return parent / f"{Path(order.recipe).stem}-{fingerprint(_told(recipe), _code())[:8]}"
+    return parent / f"{Path(order.recipe).stem}-{fingerprint(told(recipe), code())[:8]}"
 
 
 def run_all(order: Order, recipe: Recipe, todo: Sequence[Job], watch: Watch, workers: int = WORKERS) -> None:
@@ -173,63 +172,6 @@ def summary(order: Order) -> str:
     """The first paragraph of the recipe's file."""
     module = sys.modules[slugs().get(order.recipe, f"whet_recipe_{Path(order.recipe).stem}")]
     return " ".join((module.__doc__ or "").strip().split("\n\n")[0].split())
-
-
-def components(recipe: Recipe) -> list[str]:
-    """What the arms use that the first arm does not; with one arm, all that it uses."""
-    used = [dict.fromkeys(_names(list(stages))) for stages in recipe.arms.values()]
-    first = used[0] if len(used) > 1 else {}
-    return list(dict.fromkeys(name for names in used for name in names if name not in first))
-
-
-def _names(node: Any) -> list[str]:
-    """The components in a tree: classes and functions of the component folders."""
-    told = [part for _, part in walk(node)]
-    classes = [part if hasattr(part, "__name__") else type(part) for part in told]
-    return [kind.__name__ for kind in classes if "." in kind.__module__.removeprefix("whet.")]
-
-
-def stamp(recipe: Recipe) -> str:
-    """Changes when the recipe changes, or the code of a component that it names (with the private files beside it):
-    a result with another stamp is stale. Comments, docstrings and what lies below the components do not count."""
-    return fingerprint(_told(recipe), {name: _tree(file) for name, file in _sources(recipe).items()})
-
-
-def _told(recipe: Recipe) -> Any:
-    return describe([recipe.model, dict(recipe.arms), list(recipe.evaluate), recipe.claim, list(recipe.measures)])
-
-
-def _sources(recipe: Recipe) -> dict[str, Path]:
-    """{module: file} of every component in the tree."""
-    parts = [recipe.model, dict(recipe.arms), list(recipe.evaluate), recipe.claim, list(recipe.measures)]
-    named = {getattr(part if callable(part) and hasattr(part, "__name__") else type(part), "__module__", "")
-             for _, part in walk(parts)}  # fmt: skip
-    files = {}
-    for name in named:
-        module = sys.modules.get(name)
-        if module is None or not getattr(module, "__file__", None) or name == "builtins":
-            continue
-        own = Path(str(module.__file__))
-        near = [f for f in own.parent.glob("_*.py") if f.name != "__init__.py"] if name.startswith("whet.") else []
-        files |= {f"{own.parent.name}/{file.name}": file for file in (own, *near)}
-    return dict(sorted(files.items()))
-
-
-def _tree(file: Path) -> str:
-    """A file's code without comments and docstrings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = node.body[1:]
-    return ast.dump(tree)
-
-
-def _code() -> str:
-    """All of Whet's code: runs of another version are not used again."""
-    root = Path(whet.__path__[0])
-    return fingerprint({str(f.relative_to(root)): _tree(f) for f in sorted(root.rglob("*.py"))})
 
 
 # -- in the workers ---------------------------------------------------------------------------------------------------
