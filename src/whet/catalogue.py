@@ -75,6 +75,10 @@ def _section(held: Held) -> str:
         cells = [cell(name, found[name]) if name in found else "" for name in names]
         arms.append((arm, str(len(found["seeds"])), f"{run['tokens'][arm] / 1000:.0f}k", *cells))
     told.append(_table(("arm", "seeds", "tokens", *names), arms))
+    if against := run["against_first"]:
+        first = next(iter(run["arms"]))
+        lines = [(arm, *(cell(name, of[name], change=True) for name in names)) for arm, of in against.items()]
+        told += [f"Against {first}, paired by seed and problem:", _table(("arm", *names), lines)]
     return "\n\n".join(part for part in told if part)
 
 

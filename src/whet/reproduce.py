@@ -6,8 +6,10 @@ paired, intervals by bootstrap over seeds and problems; other arms with fewer se
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -23,11 +25,11 @@ import numpy as np
 
 from whet.claims import Finding, verdict
 from whet.describe import fingerprint
-from whet.files import plain, read_json, read_lines, write_json
+from whet.files import plain, read_json, read_lines, write_text
 from whet.launch import Order, environment, find, machine, resume, slugs, start
 from whet.metrics.intervals import Estimate
 from whet.metrics.measures import Measure
-from whet.metrics.seeds import over_seeds
+from whet.metrics.seeds import over_seeds, paired_seeds
 from whet.recipe import Made, Recipe, make
 from whet.report import is_share
 from whet.run import INTERRUPT, Interrupted, Silent
@@ -37,6 +39,8 @@ SEEDS = 8  # of arms that a claim judges
 QUICK = 1000  # the one seed of a quick look: seeds from 1000 upward are for tuning, so it spoils no verdict
 WORKERS = os.cpu_count() or 1
 _DIGITS = 6  # our choice: of the values that are kept
+
+_NUMBERS = re.compile(r"\[[\s\d.,e+-]*\]")  # a list of numbers, which goes on one line
 
 Watch = Callable[[int, int, str], None]  # (steps done, steps in all, what has just happened or "")
 
@@ -133,14 +137,25 @@ def result(recipe: Recipe, todo: Sequence[Job], command: str, seconds: float) ->
         "findings": plain(findings),
         "arms": arms,
         "values": {
-            arm: {name: np.round(by_name[name], _DIGITS).tolist() for name in kept if name in by_name}
+            arm: {name: [_short(row) for row in by_name[name]] for name in kept if name in by_name}
             for arm, by_name in table.items()
             if recipe.claim and arm in recipe.claim.arms()
         },
+        "against_first": {} if recipe.claim else _against_first(table),
         "tokens": {arm: _mean_tokens([job.folder for job in todo if job.arm == arm]) for arm in table},
         "seconds": round(seconds),
         "environment": environment(),
     }
+
+
+def _short(row: np.ndarray) -> list[float]:
+    return [int(x) if x.is_integer() else round(x, _DIGITS) for x in row.tolist()]
+
+
+def _against_first(table: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[str, Any]]:
+    """{arm: {measure's name: its difference from the first arm}}, paired by seed and problem."""
+    first, *others = table
+    return {arm: {name: plain(paired_seeds(table[first][name], x)) for name, x in table[arm].items()} for arm in others}
 
 
 def _within(name: str, found: Estimate) -> dict[str, Any]:
@@ -153,7 +168,8 @@ def write(file: Path, order: Order, recipe: Recipe, found: Mapping[str, Any]) ->
     """Add one run to a results file, the newest last; none is ever taken out."""
     runs = read_json(file)["runs"] if file.exists() else []
     about = {"recipe": file.stem, "summary": summary(order), "paper": recipe.paper, "components": components(recipe)}
-    write_json(file, {**about, "runs": [*runs, found]})
+    text = json.dumps(plain({**about, "runs": [*runs, found]}), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(file, _NUMBERS.sub(lambda of: " ".join(of[0].split()), text) + "\n")
 
 
 def stale(results: Path) -> list[str]:
