@@ -10,7 +10,8 @@ from whet.metrics.measures import Final, Overall, auc_reward, pass_1
 from whet.objectives.clip import Clip
 from whet.recipe import Recipe
 from whet.recipes._sums import TOKENS, base, correct, test
-from whet.recipes.lite_ppo import by_attempt, by_token, easy, grpo
+from whet.recipes.lite_ppo import by_attempt, by_token, easy
+from whet.recipes.lite_ppo import grpo as usual
 from whet.rewards.length import Finished
 from whet.scoring import Weighted
 from whet.weightings.constant_length import ConstantLength
@@ -18,6 +19,10 @@ from whet.weightings.sequence_mean import SequenceMean
 from whet.weightings.where import Where
 
 finished = Weighted({**correct.terms, "finished": Finished()}, weights={"finished": 0.0})
+
+
+by_attempt = replace(by_attempt, minibatches=8)  # so many updates per batch that ratios leave the clip range
+grpo = replace(usual, task=easy, train={"policy": by_attempt})
 
 
 def trained(**changes):
@@ -38,7 +43,7 @@ switches = {
 
 recipe = Recipe(
     model=base,
-    arms={name: [replace(grpo, task=easy, **changes)] for name, changes in switches.items()},
+    arms={name: [replace(grpo, **changes)] for name, changes in switches.items()},
     evaluate=[test],
-    measures=(pass_1, auc_reward, Overall("grad_norm"), Final("length")),
+    measures=(pass_1, auc_reward, Overall("grad_norm"), Overall("clip_fraction"), Final("length")),
 )
