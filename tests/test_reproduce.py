@@ -65,6 +65,7 @@ def whet(*words: object, where: Path, **more: object) -> subprocess.Popen[str]:
     return subprocess.Popen(line, cwd=where, env=env, stdout=pipe, stderr=pipe, text=True, **more)  # type: ignore
 
 
+@pytest.mark.timeout(600)
 def test_a_paper_of_ones_own_is_reproduced_and_reported(tmp_path: Path) -> None:
     (tmp_path / "my_paper.py").write_text(PAPER.replace("STEPS", "2"))
     ran = whet("reproduce", "my_paper.py", "--seeds", 2, where=tmp_path)
@@ -80,11 +81,11 @@ def test_a_paper_of_ones_own_is_reproduced_and_reported(tmp_path: Path) -> None:
     assert run["command"] == "whet reproduce my_paper.py --seeds 2"
     # the same command finds its runs again, and adds a line to the history
     again = whet("reproduce", "my_paper.py", "--seeds", 2, where=tmp_path)
-    assert again.wait(60) == 0
+    assert again.wait(200) == 0
     runs = json.loads((tmp_path / "results" / "my_paper.json").read_text())["runs"]
     assert len(runs) == 2 and runs[0]["findings"] == runs[1]["findings"]
     told = whet("report", "results", "--docs", "page.md", where=tmp_path)
-    out, err = told.communicate(timeout=60)
+    out, err = told.communicate(timeout=100)
     assert told.returncode == 0 and "my_paper" in out, err
     written = (tmp_path / "page.md").read_text()
     assert "Twice beats once." in written and f"**{run['verdict']}**" in written
@@ -99,6 +100,7 @@ def test_a_quick_look_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.timeout(600)
 def test_a_stopped_reproduction_goes_on(tmp_path: Path) -> None:
     (tmp_path / "my_paper.py").write_text(PAPER.replace("STEPS", "400"))
     ran = whet("reproduce", "my_paper.py", "--quick", where=tmp_path, start_new_session=True)

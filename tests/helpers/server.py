@@ -26,6 +26,10 @@ from whet.types import Decoding, Problem, Row
 Answer = Callable[[dict[str, Any]], str]
 
 
+class Listening(ThreadingHTTPServer):
+    request_queue_size = 128  # a busy machine must not turn connections away
+
+
 class Server:
     def __init__(
         self,
@@ -61,7 +65,7 @@ class Server:
 
             def log_message(self, format: str, *args: Any) -> None: ...
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http = Listening(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
