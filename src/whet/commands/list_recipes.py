@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from whet.commands.shared import clear_errors, first_line
+from whet.commands.shared import clear_errors
 
 
 @clear_errors
@@ -18,10 +16,11 @@ def list_recipes() -> None:
       whet list
     """
     from whet.launch import Order, find, slugs
+    from whet.reproduce import summary
 
-    for slug, module in slugs().items():
+    for slug in slugs():
         recipe = find(Order(slug))
-        typer.echo(f"{slug:24}{first_line(sys.modules[module].__doc__)}")
+        typer.echo(f"{slug:24}{summary(Order(slug))}")
         typer.echo(f"{'':24}arms: {', '.join(recipe.arms)}")
         if recipe.paper is not None:
             typer.echo(f"{'':24}{recipe.paper.name}: {recipe.paper.claim}")

@@ -217,7 +217,3 @@ def estimate_rows(metrics: Mapping[str, Mapping[str, float]]) -> list[tuple[str,
         value, bracket, ends = cell.partition(" [")
         table.append((name, value, bracket.strip() + ends))
     return table
-
-
-def first_line(text: str | None) -> str:
-    return (text or "").strip().split("\n\n")[0].replace("\n", " ")

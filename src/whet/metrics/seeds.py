@@ -39,10 +39,11 @@ def over_seeds(values: ArrayLike, level: float = 0.95, draws: int = 4000, seed: 
     seeds = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), draws)
     problems = rng.multinomial(x.shape[1], np.full(x.shape[1], 1 / x.shape[1]), draws)
     weights = ((seeds @ known) * problems).sum(1)
-    means = ((seeds @ x) * problems).sum(1)[weights > 0] / weights[weights > 0]
+    drawn = ((seeds @ x) * problems).sum(1)[weights > 0] / weights[weights > 0]
     tail = (1 - level) / 2
-    wider = _widening(_means(np.where(known, x, math.nan)), _means(np.where(known, x, math.nan).T), level)
-    low, high = value + wider * (np.quantile(means, [tail, 1 - tail]) - value)
+    table = np.where(known, x, math.nan)
+    wider = _widening(means(table), means(table.T), level)
+    low, high = value + wider * (np.quantile(drawn, [tail, 1 - tail]) - value)
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
@@ -57,7 +58,7 @@ def paired_seeds(
             f"a paired comparison needs the same seeds and problems on both sides, got shapes {x.shape} and {y.shape}"
         )
     found = over_seeds(y - x, level, draws, seed)
-    return Difference(found.value, found.low, found.high, sign_flip(_means(y - x), seed=seed))
+    return Difference(found.value, found.low, found.high, sign_flip(means(y - x), seed=seed))
 
 
 def needed(differences: ArrayLike, margin: float = 0.0, level: float = 0.95) -> int | None:
@@ -65,7 +66,7 @@ def needed(differences: ArrayLike, margin: float = 0.0, level: float = 0.95) -> 
     that does not hold `margin`, if mean and spread stay as they are: the least n, at least 2, with
     t_{n-1} * std / sqrt(n) < |mean - margin|. None if that takes more than 10,000, or fewer than two are known."""
     x = np.asarray(differences, dtype=np.float64)
-    x = _means(x) if x.ndim == 2 else x
+    x = means(x) if x.ndim == 2 else x
     x = x[~np.isnan(x)]
     if len(x) < 2:
         return None
@@ -92,8 +93,8 @@ def _widening(seeds_S: np.ndarray, problems_P: np.ndarray, level: float) -> floa
     return math.sqrt(whole / seen) * float(stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail))
 
 
-def _means(x: np.ndarray) -> np.ndarray:
-    """[S]: the mean over a seed's known problems, NaN where there is none."""
+def means(x: np.ndarray) -> np.ndarray:
+    """[S]: the mean over a seed's known problems, NaN where there is none; x is [S, P]."""
     known = ~np.isnan(x)
     return np.where(known.any(1), np.where(known, x, 0).sum(1) / np.maximum(known.sum(1), 1), np.nan)
 

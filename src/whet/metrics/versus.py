@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from whet.metrics.intervals import Difference, Estimate, bootstrap, paired
-from whet.metrics.seeds import needed, over_seeds, paired_seeds
+from whet.metrics.seeds import means, needed, over_seeds, paired_seeds
 
 _MOST = 10_000  # our choice: more seeds or problems than this nobody waits for
 _SAME = 1e-12  # our choice: a problem's values that differ by less are a tie (means of shares round)
@@ -132,6 +132,5 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 def _means(x: np.ndarray) -> np.ndarray:
     """The mean of what is known in each row; rows of which nothing is known are left out."""
-    known = ~np.isnan(x)
-    sums, counts = np.where(known, x, 0.0).sum(1), known.sum(1)
-    return sums[counts > 0] / counts[counts > 0]
+    found = means(x)
+    return found[~np.isnan(found)]
