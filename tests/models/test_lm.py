@@ -69,6 +69,19 @@ def test_the_head_is_the_models_own_with_its_quirks(make, tmp_path):
     assert lm.context == 64
 
 
+def test_the_stamp_changes_with_the_weights_and_only_then():
+    lm = TinyQwen(layers=1).build(0)
+    first = lm.stamp()
+    lm.hidden(torch.tensor([[5, 6]]))
+    assert lm.stamp() == first
+    lm.put(lm.weights())
+    second = lm.stamp()
+    assert second != first
+    with torch.no_grad():
+        next(lm.parameters()).add_(1.0)
+    assert lm.stamp() not in (first, second)
+
+
 def test_a_quirk_that_is_not_known_is_refused(tmp_path, monkeypatch):
     forward = Qwen2ForCausalLM.forward
 

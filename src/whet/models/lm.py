@@ -91,6 +91,12 @@ class LM(nn.Module):
             raise ValueError("these weights belong to a model with another adapter, or with none")
         self.load_state_dict(weights, strict=self.adapter is None)
 
+    def stamp(self) -> tuple[int, ...]:
+        """Other numbers whenever a weight may have changed: where each is in memory and how often it was written to.
+        What was computed from the weights (keys and values, packed copies) is good for one stamp."""
+        held = (*self.parameters(), *self.buffers())
+        return tuple(number for weight in held for number in (weight.data_ptr(), weight._version))
+
     def __deepcopy__(self, memo: dict[int, Any]) -> LM:
         """A copy shares what does not learn: with an adapter on, one base serves learner, sampler and reference."""
         if self.adapter is not None:
