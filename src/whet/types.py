@@ -194,7 +194,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the learner's forward pass says of each token of a batch; entry t speaks of token t given tokens < t.
+    """What the learner's forward pass says of each trained token of a batch; entry t speaks of token t given those
+    before it, and is 0 where the loss does not look.
 
     `values` and `hidden` are there only where the objective's `needs` names them.
     """

@@ -122,7 +122,7 @@ def test_the_distance_to_a_reference_that_is_reset_is_0_after_each_reset(tmp_pat
     stage = RL(Letters(), rollout, Weighted({"odd": odd}), train, tracks=[Logprobs()], models=models, steps=5)
     go(tmp_path, stage)
     far = [line["kl"] for line in metrics(tmp_path)]
-    assert [kl < 1e-9 for kl in far] == [True, False, True, False, True]
+    assert [kl < 1e-6 for kl in far] == [True, False, True, False, True]
 
 
 def test_published_numbers():

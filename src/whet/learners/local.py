@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from whet.machines.profile import Machine
 from whet.models.lm import LM
+from whet.models.packing import pack
 from whet.types import Batch, Outputs
 
 _LOGITS = 2**24  # our choice: at most so many logits at once (64 MiB in fp32); more go in recomputed chunks
@@ -45,14 +46,12 @@ class Local:
         Logits exist for trained tokens only, at most 2**24 of them at once: never [B, T, V].
         """
         device = self.machine.device
-        with torch.autocast(device, torch.bfloat16, enabled=self.machine.precision == "bf16"):
-            hidden = self.lm.hidden(
-                batch.tokens.to(device), batch.valid.to(device), batch.media, self.machine.checkpointing
-            )
-        places = batch.trained.to(device).clone()
+        places = batch.trained.clone()
         places[:, 0] = False  # nothing predicts the first token
         rows, columns = places.nonzero(as_tuple=True)
-        states = hidden[rows, columns - 1]
+        with torch.autocast(device, torch.bfloat16, enabled=self.machine.precision == "bf16"):
+            states = self._states(batch, rows, columns)
+        places, rows, columns = places.to(device), rows.to(device), columns.to(device)
         targets = batch.tokens.to(device)[rows, columns]
         temperature = batch.temperature.to(device)[rows]
         kept = batch.tracks["kept"].to(device)[rows, columns] if "kept" in batch.tracks else None
@@ -62,11 +61,26 @@ class Local:
             logprobs = logprobs - batch.tracks["log_kept"].to(device)[rows, columns]
 
         def place(values: Tensor) -> Tensor:
-            return values.new_zeros(places.shape).index_put((rows, columns), values)
+            return values.new_zeros(*places.shape, *values.shape[1:]).index_put((rows, columns), values)
 
         values = place(self.lm.values(states).float()) if "values" in needs else None
-        before = torch.cat([torch.zeros_like(hidden[:, :1]), hidden[:, :-1]], 1) if "hidden" in needs else None
-        return Outputs(place(logprobs), place(entropy), values, before)
+        return Outputs(place(logprobs), place(entropy), values, place(states) if "hidden" in needs else None)
+
+    def _states(self, batch: Batch, rows: Tensor, columns: Tensor) -> Tensor:
+        """[n, H]: the states that predict tokens (rows, columns). Where the architecture allows it the rows are packed,
+        up to each one's last trained token, which is itself not read: no padding, and every distinct prefix once."""
+        checkpointing, device = self.machine.checkpointing, self.machine.device
+        if self.packs(batch):
+            reach = torch.zeros(len(batch), dtype=torch.long).scatter_reduce(0, rows, columns, "amax")
+            packing = pack(batch.tokens, reach)
+            places = packing.places[rows, columns - 1].to(device)
+            return self.lm.packed(packing.to(device), checkpointing).index_select(0, places)
+        hidden = self.lm.hidden(batch.tokens.to(device), batch.valid.to(device), batch.media, checkpointing)
+        return hidden[rows.to(device), columns.to(device) - 1]
+
+    def packs(self, batch: Batch) -> bool:
+        """Rows with media are padded, and so are those of an architecture that can not be packed."""
+        return self.lm.packs and not any(batch.media)
 
     def _read(
         self, states: Tensor, targets: Tensor, temperature: Tensor, kept: Tensor | None, entropy_grad: bool

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from torch.utils.checkpoint import checkpoint as checkpointed
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from whet.models import hub, lora
+from whet.models import attention, hub, lora
 from whet.models.codec import Codec
 from whet.models.export import TOKENIZER_FILES, VALUE_FILE, quiet, save
+from whet.models.packing import Packing, pack
 from whet.types import Media
 
 __all__ = ["LM", "load", "save"]
@@ -120,14 +122,46 @@ class LM(nn.Module):
         is returned where `valid` [B, T] is False means nothing. `media`: those of each row. `checkpoint`: keep no
         activations inside the layers, compute them again in the backward pass.
         """
-        layers = [m for m in self.hf.modules() if isinstance(m, GradientCheckpointingLayer)] if checkpoint else []
-        for layer in layers:  # the library checkpoints layers that are in training mode; only the flag is set here
-            layer.training = layer.gradient_checkpointing = True
-            layer.__dict__["_gradient_checkpointing_func"] = partial(checkpointed, use_reentrant=False)
-        try:
+        with self._checkpointing(checkpoint):
             if any(media):
                 return self.backbone(inputs_embeds=self.embedded(tokens, media), use_cache=False).last_hidden_state
             return self.backbone(input_ids=tokens, use_cache=False).last_hidden_state
+
+    def packed(self, packing: Packing, checkpoint: bool = False) -> Tensor:
+        """[N, H]: the last hidden state after the final norm of every node of a packed batch, on the model's device.
+        Only where `packs`."""
+        inside = partial(attention.packed, self.hf.config, packing)
+        with inside(), self._checkpointing(checkpoint, inside):
+            out = self.backbone(input_ids=packing.tokens[None], position_ids=packing.positions[None], use_cache=False)
+        return out.last_hidden_state[0]
+
+    @cached_property
+    def packs(self) -> bool:
+        """Does the architecture take packed rows: by its kinds of layers, and by a trial?"""
+        if set(getattr(self.hf.config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}:
+            return False
+        tokens = torch.tensor([[3, 5, 7, 4], [3, 5, 6, 8], [3, 5, 6, 0], [9, 3, 0, 0]]) % self.vocab
+        packing = pack(tokens, [4, 4, 3, 2]).to(self.device)
+        with torch.no_grad():
+            try:
+                ours = self.packed(packing).index_select(0, packing.places.flatten()).view(4, 4, -1)
+            except (TypeError, RuntimeError, ValueError):  # an attention of another form
+                return False
+            usual = self.hidden(tokens.to(self.device))
+        tolerance = 1e-4 if usual.dtype == torch.float32 else 3e-2  # our choice
+        valid = torch.arange(4) < torch.tensor([4, 4, 3, 2])[:, None]
+        return _apart(ours[valid.to(self.device)], usual[valid.to(self.device)]) < tolerance
+
+    @contextmanager
+    def _checkpointing(self, wanted: bool, inside: Callable[[], Any] = nullcontext) -> Iterator[None]:
+        """Layers keep no activations: they are computed again, `inside` the same context, in the backward pass."""
+        layers = [m for m in self.hf.modules() if isinstance(m, GradientCheckpointingLayer)] if wanted else []
+        again = partial(checkpointed, use_reentrant=False, context_fn=lambda: (nullcontext(), inside()))
+        for layer in layers:  # the library checkpoints layers that are in training mode; only the flag is set here
+            layer.training = layer.gradient_checkpointing = True
+            layer.__dict__["_gradient_checkpointing_func"] = again
+        try:
+            yield
         finally:
             for layer in layers:
                 layer.training = layer.gradient_checkpointing = False
