@@ -16,11 +16,15 @@ class Machine:
     micro_tokens: int = 16384  # padded tokens of one forward and backward pass
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast in the learner; weights and optimizer stay fp32
     checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
-    threads: int = 0  # torch threads; 0 leaves torch's own choice
+    threads: int = 0  # torch threads, and those of the fast engine; 0 leaves torch's own choice
+    # Who plays: "fast" (Llama family, fp32, CPU), "reference" (any model), or the fast one wherever it can.
+    engine: Literal["auto", "reference", "fast"] = "auto"
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.micro_tokens < 1:
             raise ValueError(f"Machine.rows and micro_tokens must be at least 1, got {self.rows}, {self.micro_tokens}")
+        if self.engine not in ("auto", "reference", "fast"):
+            raise ValueError(f"Machine.engine must be 'auto', 'reference' or 'fast', got {self.engine!r}")
 
 
 cpu = Machine()
