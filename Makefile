@@ -4,7 +4,7 @@ SEED ?= 0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train test check smoke reproduce docs serve clean
+.PHONY: help setup train test check smoke reproduce bench scaling soak docs serve clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,6 +35,16 @@ smoke: $(READY)  ## every recipe and arm for 2 steps
 reproduce: $(READY)  ## run every recipe whose result is stale, and write the catalogue page again
 	$(BIN)/whet reproduce
 	$(BIN)/whet report --docs docs/catalogue.md
+
+bench: $(READY)  ## speed and memory beside TRL and transformers, about 12 minutes; into results/ and docs/speed.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"
+	$(BIN)/python -m bench
+
+scaling: $(READY)  ## tokens per second against batch, length, group and model, about 4 minutes
+	$(BIN)/python -m bench.scaling
+
+soak: $(READY)  ## 2,000 steps of a tiny model: memory, files, threads, processes, about 2 minutes
+	$(BIN)/python -m bench.soak
 
 docs: $(READY)  ## build the documentation site into site/
 	$(BIN)/mkdocs build --strict
