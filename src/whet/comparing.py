@@ -228,7 +228,9 @@ def played(
             raise ValueError(f"{member.place} has no model yet; go on with it by `whet resume {member.place}`")
     values = {}
     for member in members:
-        engine = Native(Pretrained(member.model).build(seed).to(machine.device), rows=machine.rows)
+        engine = Native(
+            Pretrained(member.model).build(seed).to(machine.device), rows=machine.rows, engine=machine.engine
+        )
         values[member] = per_problem(*stage.judge(asyncio.run(stage.play({"policy": engine}, seed))))
     return Measured(_sides(arms, values), len(stage.asked()), attempts)
 

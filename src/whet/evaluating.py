@@ -107,7 +107,7 @@ def evaluate(
     )
     if remote is None:
         lm = Pretrained(there(model, "model folder")).build(seed).to(machine.device)
-        engine: Policy = Native(lm, rows=machine.rows)
+        engine: Policy = Native(lm, rows=machine.rows, engine=machine.engine)
     else:
         engine = Endpoint(remote)
         engine.check()

@@ -24,6 +24,7 @@ from whet.models.lm import LM, save
 from whet.randomness import stream
 from whet.types import Policy
 
+_NOTICED: set[str] = set()  # what this process was told of its engines already
 INTERRUPT = threading.Event()  # set by the command line's handler of Ctrl-C
 
 
@@ -203,7 +204,12 @@ class Run:
             engine = self.engines.get(name)
             if engine is None:
                 own = copy.deepcopy(lm) if name in changing else lm
-                engine = self.engines[name] = Native(own, name=name, rows=self.machine.rows, version=-1)
+                machine = self.machine
+                engine = Native(own, name=name, rows=machine.rows, version=-1, engine=machine.engine)
+                self.engines[name] = engine
+                if engine.notice and engine.notice not in _NOTICED:
+                    _NOTICED.add(engine.notice)
+                    self.screen.warn(engine.notice)
             if engine.version != version and name in changing:
                 engine.lm.put(weights[name])
             engine.version = version

@@ -1,6 +1,9 @@
 import asyncio
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +24,14 @@ LLAMA = shaken(TinyLlama(context=160), seed=3)
 MIXED = ["a", "2+3=", "so " * 12, "the answer<think>", "2+3=", "x" * 30]
 GREEDY = Decoding(max_tokens=25, temperature=0)
 HOT = Decoding(max_tokens=25, temperature=1.6)
+
+
+@pytest.fixture(params=["reference", "fast"])
+def native(request: pytest.FixtureRequest) -> Callable[..., Native]:
+    """Both tiers."""
+    if request.param == "fast" and not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
+        pytest.skip("no C++ compiler")
+    return partial(Native, engine=request.param)
 
 
 def other(kind: str) -> LM:
@@ -66,8 +77,8 @@ def assert_logprobs_are_right(lm: LM, trajectory: Trajectory) -> None:
 
 
 @pytest.mark.parametrize("lm", [QWEN, LLAMA], ids=["qwen", "llama"])
-def test_greedy_is_what_transformers_generates_over_prompts_of_any_length(lm):
-    engine = Native(lm)
+def test_greedy_is_what_transformers_generates_over_prompts_of_any_length(native, lm):
+    engine = native(lm)
     for t in play(engine, MIXED, GREEDY):
         prompt = engine.open(t.problem).rows[0].tokens
         assert t.rows[0].tokens[len(prompt) :].tolist() == generated(lm, prompt, 25)
@@ -85,8 +96,8 @@ def test_greedy_is_the_same_with_windows_learned_positions_and_capped_logits(kin
 
 
 @pytest.mark.parametrize("lm", [QWEN, LLAMA], ids=["qwen", "llama"])
-def test_greedy_turns_go_on_as_transformers_would_from_the_same_tokens(lm):
-    engine = Native(lm)
+def test_greedy_turns_go_on_as_transformers_would_from_the_same_tokens(native, lm):
+    engine = native(lm)
     chats = [Problem(str(i), [{"role": "user", "content": text}]) for i, text in enumerate(MIXED)]
     first = extend(engine, [engine.open(p) for p in chats], GREEDY)
     asked = [engine.insert(t, "and " * (i % 3) + "now?", role="user") for i, t in enumerate(first)]
@@ -99,8 +110,8 @@ def test_greedy_turns_go_on_as_transformers_would_from_the_same_tokens(lm):
 
 
 @pytest.mark.parametrize("lm", [QWEN, LLAMA], ids=["qwen", "llama"])
-def test_off_temperature_samples_have_ratio_1_under_the_same_weights(lm):
-    engine = Native(lm, version=4)
+def test_off_temperature_samples_have_ratio_1_under_the_same_weights(native, lm):
+    engine = native(lm, version=4)
     played = play(engine, MIXED * 3, HOT)
     said = asyncio.run(engine.score([t.rows[0] for t in played]))
     for t, scored in zip(played, said, strict=True):
@@ -112,23 +123,23 @@ def test_off_temperature_samples_have_ratio_1_under_the_same_weights(lm):
         assert row.trained.equal(row.sampled)
 
 
-def test_tokens_are_the_same_alone_and_in_company():
-    together = play(Native(QWEN), MIXED, HOT, seeds=range(10, 16))
-    few = play(Native(QWEN, rows=2), MIXED, HOT, seeds=range(10, 16))
+def test_tokens_are_the_same_alone_and_in_company(native):
+    together = play(native(QWEN), MIXED, HOT, seeds=range(10, 16))
+    few = play(native(QWEN, rows=2), MIXED, HOT, seeds=range(10, 16))
     for i, t in enumerate(together):
-        (alone,) = play(Native(QWEN), [MIXED[i]], HOT, seeds=[10 + i])
+        (alone,) = play(native(QWEN), [MIXED[i]], HOT, seeds=[10 + i])
         assert alone.rows[0].tokens.equal(t.rows[0].tokens)
         assert few[i].rows[0].tokens.equal(t.rows[0].tokens)
 
 
-def test_another_seed_gives_other_tokens_and_the_same_seed_the_same():
-    a, b, c = play(Native(QWEN), ["2+3="] * 3, HOT, seeds=[1, 1, 2])
+def test_another_seed_gives_other_tokens_and_the_same_seed_the_same(native):
+    a, b, c = play(native(QWEN), ["2+3="] * 3, HOT, seeds=[1, 1, 2])
     assert a.rows[0].tokens.equal(b.rows[0].tokens)
     assert not a.rows[0].tokens.equal(c.rows[0].tokens)
 
 
-def test_rows_may_be_decoded_in_different_ways_in_one_wave():
-    engine = Native(QWEN)
+def test_rows_may_be_decoded_in_different_ways_at_once(native):
+    engine = native(QWEN)
     ways = [GREEDY, HOT, Decoding(max_tokens=7, top_k=2), Decoding(max_tokens=60, temperature=0)]
 
     async def everyone():
@@ -138,18 +149,18 @@ def test_rows_may_be_decoded_in_different_ways_in_one_wave():
         )
 
     mixed = asyncio.run(everyone())
-    assert engine.waves == 1
+    assert engine.waves == (0 if engine.fast else 1)
     for i, t in enumerate(mixed):
-        (alone,) = play(Native(QWEN), [MIXED[i]], ways[i], seeds=[i])
+        (alone,) = play(native(QWEN), [MIXED[i]], ways[i], seeds=[i])
         assert alone.rows[0].tokens.equal(t.rows[0].tokens)
 
 
 # ------------------------------------------------------------------------------------------------ what is cut off
 
 
-def test_the_mass_and_the_mask_of_what_was_kept_are_stored():
+def test_the_mass_and_the_mask_of_what_was_kept_are_stored(native):
     decoding = Decoding(max_tokens=9, top_k=3, top_p=0.9, store_mask=True)
-    engine = Native(QWEN)
+    engine = native(QWEN)
     (t,) = play(engine, ["2+3="], decoding)
     row = t.rows[0]
     with torch.no_grad():
@@ -166,8 +177,8 @@ def test_the_mass_and_the_mask_of_what_was_kept_are_stored():
     assert_logprobs_are_right(QWEN, t)
 
 
-def test_a_mask_stored_once_is_stored_for_later_turns_and_not_begun_late():
-    engine = Native(QWEN)
+def test_a_mask_stored_once_is_stored_for_later_turns_and_not_begun_late(native):
+    engine = native(QWEN)
     cut, stored = Decoding(max_tokens=4, top_k=2), Decoding(max_tokens=4, top_k=2, store_mask=True)
     (t,) = extend(engine, play(engine, ["ab"], stored), cut)
     assert (t.tracks["kept"].sum(-1)[t.rows[0].sampled] == 2).all()
@@ -175,7 +186,7 @@ def test_a_mask_stored_once_is_stored_for_later_turns_and_not_begun_late():
         extend(engine, play(engine, ["ab"], cut), stored)
 
 
-def test_a_processor_sees_the_row_and_keeps_tokens_away():
+def test_a_processor_sees_the_row_and_keeps_tokens_away(native):
     digits = torch.tensor(QWEN.codec.tokenizer.encode("0123456789"))
 
     def digits_that_are_not_the_last(tokens, logits):
@@ -184,7 +195,7 @@ def test_a_processor_sees_the_row_and_keeps_tokens_away():
         allowed[tokens[-1]] = -torch.inf
         return allowed
 
-    (t,) = play(Native(QWEN), ["n: 1"], Decoding(max_tokens=20, processors=(digits_that_are_not_the_last,)))
+    (t,) = play(native(QWEN), ["n: 1"], Decoding(max_tokens=20, processors=(digits_that_are_not_the_last,)))
     text = t.turns[-1].text
     assert text.isdigit()
     assert len(text) == 20
@@ -197,11 +208,11 @@ def test_a_processor_sees_the_row_and_keeps_tokens_away():
 # --------------------------------------------------------------------------------------------------------- ends
 
 
-def test_eos_stays_as_a_sampled_token_and_ends_the_row():
+def test_eos_stays_as_a_sampled_token_and_ends_the_row(native):
     def only_eos(tokens, logits):
         return torch.full_like(logits, -torch.inf).index_fill(0, torch.tensor([1]), 0.0)
 
-    (t,) = play(Native(QWEN), ["ab"], Decoding(processors=(only_eos,)))
+    (t,) = play(native(QWEN), ["ab"], Decoding(processors=(only_eos,)))
     assert (t.stop, t.rows[0].tokens[2:].tolist(), t.turns[-1].text) == ("eos", [1], "")
     assert t.rows[0].sampled.tolist() == [False, False, True]
 
@@ -219,8 +230,8 @@ def writing(text: str, lm: LM, start: int):
     return processor
 
 
-def test_a_stop_string_across_tokens_ends_a_turn_that_may_go_on():
-    engine = Native(QWEN)
+def test_a_stop_string_across_tokens_ends_a_turn_that_may_go_on(native):
+    engine = native(QWEN)
     write = writing("look</tool> and more", QWEN, 2)
     decoding = Decoding(max_tokens=20, stop=("</tool>", "never"), processors=(write,))
     (t,) = play(engine, ["ab"], decoding)
@@ -231,12 +242,12 @@ def test_a_stop_string_across_tokens_ends_a_turn_that_may_go_on():
     assert_logprobs_are_right(QWEN, more)
 
 
-def test_stop_strings_and_broken_characters_with_bytes_learned_from_school_problems(shared_data, tmp_path):
+def test_stop_strings_and_broken_characters_with_bytes_learned_from_school_problems(native, shared_data, tmp_path):
     with open(shared_data / "gsm8k" / "train.jsonl", encoding="utf-8") as file:
         lines = [json.loads(next(file)) for _ in range(200)]
     bpe_tokenizer((line["question"] + line["answer"] for line in lines), 600).save_pretrained(tmp_path)
     lm = shaken(TinyQwen(layers=1, context=512, tokenizer=str(tmp_path)))
-    engine = Native(lm)
+    engine = native(lm)
     opened = engine.open(Problem("p", [{"role": "user", "content": lines[0]["question"]}]))
     start = len(opened.rows[0])
     write = writing("So 12.\n#### 12 and", lm, start)
@@ -253,17 +264,17 @@ def test_stop_strings_and_broken_characters_with_bytes_learned_from_school_probl
         assert row.tokens[:start].equal(opened.rows[0].tokens)
 
 
-def test_a_stop_token_stays_and_stops():
+def test_a_stop_token_stays_and_stops(native):
     token = QWEN.codec.tokenizer.encode("e")[0]
     everything_but_eos = Decoding(max_tokens=99, temperature=1.6, stop_tokens=(token,))
-    for t in play(Native(QWEN), MIXED, everything_but_eos):
+    for t in play(native(QWEN), MIXED, everything_but_eos):
         new = t.rows[0].tokens[t.rows[0].sampled].tolist()
         assert (new[-1] == token) == (t.stop == "stop")
         assert token not in new[:-1]
 
 
-def test_max_tokens_and_a_full_context_stop_by_length():
-    engine = Native(QWEN)
+def test_max_tokens_and_a_full_context_stop_by_length(native):
+    engine = native(QWEN)
     (t,) = play(engine, ["ab"], Decoding(max_tokens=3, temperature=0))
     assert (t.stop, int(t.rows[0].sampled.sum())) == ("length", 3)
     (full,) = play(engine, ["x" * 158], Decoding(max_tokens=99, temperature=0))
@@ -274,8 +285,8 @@ def test_max_tokens_and_a_full_context_stop_by_length():
     assert again.turns == full.turns
 
 
-def test_what_does_not_fit_into_the_context_is_left_out():
-    engine = Native(QWEN)
+def test_what_does_not_fit_into_the_context_is_left_out(native):
+    engine = native(QWEN)
     t = engine.insert(engine.open(Problem("p", "a" * 100)), "b" * 100)
     assert (t.stop, len(t.rows[0]), t.turns[-1].text) == ("length", 160, "b" * 60)
     media = [Media("image", torch.zeros(1), 50)]
@@ -291,28 +302,28 @@ def test_what_does_not_fit_into_the_context_is_left_out():
 # ------------------------------------------------------------------------------------------------- rows of a row
 
 
-def test_a_row_has_one_temperature_and_one_sampler():
-    engine = Native(QWEN)
+def test_a_row_has_one_temperature_and_one_sampler(native):
+    engine = native(QWEN)
     (t,) = play(engine, ["ab"], Decoding(max_tokens=4))
     with pytest.raises(ValueError, match="reopen"):
         extend(engine, [t], HOT)
     with pytest.raises(ValueError, match="guide"):
-        extend(Native(QWEN, name="guide"), [t], Decoding(max_tokens=4))
+        extend(native(QWEN, name="guide"), [t], Decoding(max_tokens=4))
     (again,) = extend(engine, [engine.reopen(t, t.rows[0].tokens.tolist())], HOT)
     assert [row.temperature for row in again.rows] == [1.0, 1.6]
     assert_logprobs_are_right(QWEN, again)
 
 
-def test_a_cut_goes_on_as_if_it_had_stopped_there():
-    engine = Native(QWEN)
+def test_a_cut_goes_on_as_if_it_had_stopped_there(native):
+    engine = native(QWEN)
     (t,) = play(engine, ["2+3="], Decoding(max_tokens=20, temperature=0))
     (again,) = extend(engine, [engine.cut(t, 0, 10)], Decoding(max_tokens=14, temperature=0))
     assert again.rows[0].tokens.equal(t.rows[0].tokens)
     torch.testing.assert_close(again.rows[0].logprobs, t.rows[0].logprobs, atol=1e-5, rtol=0)
 
 
-def test_a_graft_keeps_the_samplers_log_probs():
-    engine = Native(QWEN)
+def test_a_graft_keeps_the_samplers_log_probs(native):
+    engine = native(QWEN)
     hinted = engine.insert(engine.open(Problem("p", "2+3=")), " (it is 5) ")
     (t,) = extend(engine, [hinted], HOT)
     bare = engine.graft(t, engine.open(t.problem))
@@ -320,8 +331,8 @@ def test_a_graft_keeps_the_samplers_log_probs():
     assert bare.rows[0].logprobs[bare.rows[0].sampled].equal(t.rows[0].logprobs[t.rows[0].sampled])
 
 
-def test_a_prompt_that_ends_in_a_thought_goes_on_inside_it():
-    engine = Native(QWEN)
+def test_a_prompt_that_ends_in_a_thought_goes_on_inside_it(native):
+    engine = native(QWEN)
     (t,) = play(engine, ["2+3=<think>"], GREEDY)
     assert t.turns[0].text == "2+3=<think>"
     assert t.rows[0].tokens[4] == QWEN.codec.tokenizer.convert_tokens_to_ids("<think>")
@@ -391,7 +402,7 @@ def test_media_are_seen_when_sampling_and_when_scoring():
 
 
 def test_coroutines_inside_coroutines_share_a_wave():
-    engine = Native(QWEN)
+    engine = Native(QWEN, engine="reference")
 
     async def one(problem, seed):
         t = await engine.extend(engine.open(problem), Decoding(max_tokens=3), seed)
@@ -410,7 +421,7 @@ def test_coroutines_inside_coroutines_share_a_wave():
 
 
 def test_a_wave_waits_for_work_outside():
-    engine = Native(QWEN)
+    engine = Native(QWEN, engine="reference")
 
     async def slow(problem):
         with idle.outside():
@@ -425,14 +436,8 @@ def test_a_wave_waits_for_work_outside():
     assert engine.waves == 1
 
 
-def test_more_requests_than_rows_go_in_several_waves():
-    engine = Native(QWEN, rows=4)
-    assert len(play(engine, MIXED, Decoding(max_tokens=3))) == 6
-    assert engine.waves == 2
-
-
 def test_a_row_that_has_ended_is_there_while_others_go_on():
-    engine = Native(QWEN)
+    engine = Native(QWEN, engine="reference")
     order = []
 
     async def one(problem, count):
@@ -447,7 +452,7 @@ def test_a_row_that_has_ended_is_there_while_others_go_on():
 
 
 def test_an_error_reaches_everyone_who_waits_and_the_engine_goes_on():
-    engine = Native(QWEN)
+    engine = Native(QWEN, engine="reference")
 
     def broken(tokens, logits):
         raise RuntimeError("out of order")

@@ -503,7 +503,7 @@ def test_who_shares_a_batch_does_not_depend_on_how_fast_a_partner_is() -> None:
     lm = shaken(SMALL)
 
     def played(delay: Any) -> tuple[list[list[float]], int]:
-        engine = Native(lm)
+        engine = Native(lm, engine="reference")
 
         async def talk(endpoint: Endpoint, i: int) -> Trajectory:
             mine = await engine.extend(engine.open(Problem("p", f"{i}+1=")), Decoding(max_tokens=1 + i % 3), i)

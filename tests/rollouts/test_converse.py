@@ -135,6 +135,7 @@ def test_every_attempt_has_an_episode_of_its_own_and_plays_the_same_again(engine
 
 
 def test_many_conversations_share_their_waves(engine: Native):
+    engine = Native(engine.lm, engine="reference")
     before = engine.waves
     play(Converse(Scripted((Step("a"), Step("b"), Step("", 0.0, "done"))), group=4, decoding=SHORT), engine, count=5)
     assert engine.waves == before + 3

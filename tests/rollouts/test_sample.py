@@ -53,6 +53,7 @@ def test_an_attempt_does_not_depend_on_the_size_of_its_group(engine: Native):
 
 
 def test_problems_played_at_once_share_one_wave(engine: Native):
+    engine = Native(engine.lm, engine="reference")
     before = engine.waves
     groups = play(Sample(group=3, decoding=DECODING), engine, count=4)
     assert engine.waves == before + 1

@@ -1,4 +1,5 @@
-"""The engine that is always there: sampling and scoring with plain torch, on a CPU or one GPU."""
+"""The engine that is always there: sampling and scoring with plain torch, on a CPU or one GPU, and sampling by the fast
+tier where that can play the model."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from whet import idle
 from whet.engines.decode import Growing, wave
+from whet.engines.fast import Tier, choose_tier
 from whet.engines.scores import batches, scores
 from whet.models import surgery
 from whet.models.lm import LM
@@ -41,11 +43,23 @@ class Native:
     meanwhile waits for the next time. So who shares a batch depends on the recipe alone, not on how long a verifier
     took. A row's answer comes as soon as the row has ended.
 
+    Where the fast tier (`whet.engines.fast`) can play the model, rows are sampled as soon as they are asked for, and
+    waves are for scores and for rows that it does not take. `engine`: "auto", or which tier it has to be; `notice`: a
+    line that says why it is not the fast one, where nobody asked for that.
+
     `name` is written into the rows; so is `version`, which the run sets whenever it puts new weights into `lm`.
     `waves` counts the waves so far.
     """
 
-    def __init__(self, lm: LM, name: str = "policy", rows: int = 256, version: int = 0) -> None:
+    def __init__(
+        self,
+        lm: LM,
+        name: str = "policy",
+        rows: int = 256,
+        version: int = 0,
+        memory: int = 2**30,  # our choice: 1 GiB
+        engine: Tier = "auto",
+    ) -> None:
         if rows < 1:
             raise ValueError(f"Native.rows must be at least 1, got {rows}")
         kinds = set(getattr(lm.hf.config, "layer_types", None) or ()) - set(_ATTENTION)
@@ -57,8 +71,13 @@ class Native:
         self.rows = rows
         self.version = version
         self.waves = 0
+        self.fast, self.notice = choose_tier(lm, rows, memory, engine)
         self._waiting: list[_Request] = []
         self._pump: asyncio.Task | None = None
+
+    @property
+    def read(self) -> int:
+        return 0 if self.fast is None else self.fast.read
 
     # -------------------------------------------------------------------------------------------------- rows
 
@@ -106,6 +125,11 @@ class Native:
         room = min(decoding.max_tokens, self.lm.context - len(row))
         if room < 1:
             return replace(trajectory, stop="length")
+        if self.fast is not None and self.fast.takes(row, decoding):
+            with idle.outside():  # other engines hold their next wave meanwhile
+                sampled = await self.fast.sample(row, decoding, seed, room)
+            text = self.codec.text(sampled.ids)
+            return sampled.behind(trajectory, decoding, self.name, self.version, text)
         growing: Growing = await self._ask(growing=Growing(row, decoding, seed, room))
         written, tracks = growing.written(self.name, self.version)
         text = self.codec.text(growing.ids)
@@ -178,8 +202,8 @@ def _agreed(trajectory: Trajectory, decoding: Decoding, name: str) -> Decoding:
     """`decoding`, if it may go on with the last row: a row has one sampler and one temperature."""
     row = trajectory.rows[-1]
     pairs = (("model", row.model, name), ("temperature", row.temperature, decoding.temperature))
-    for what, was, now in pairs if row.sampled.any() else ():
-        if was != now:
+    for what, was, now in pairs:
+        if was != now and row.sampled.any():
             raise ValueError(
                 f"the last row of problem {trajectory.problem.id!r} was sampled with {what} {was!r}, not {now!r}: "
                 "a row has one; go on in a new row, reopen(trajectory, row.tokens)"
