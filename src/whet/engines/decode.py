@@ -1,26 +1,28 @@
-"""One wave: rows that start together and grow by a token at a time until each has come to its end."""
+"""One wave: rows that grow by a token at a time until each has come to its end."""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from whet.engines.cache import BlockCache
+from whet.engines.cache import Block
+from whet.engines.reading import Context, Reader
 from whet.engines.sampling import Chosen, choose
 from whet.engines.stops import StopStrings
-from whet.models.lm import LM
 from whet.models.lora import steady
 from whet.randomness import uniforms
 from whet.types import Decoding, Row, Stop
 
 _BREATH = 16  # our choice: tokens after which the event loop gets a turn even if no row has ended
-_SPARE = 64  # our choice: columns that a cache has beyond its prompts before it grows
-_SHRINK = 0.75  # our choice: rows that ended leave the batch when at most this share of it goes on
+_SPARE = 64  # our choice: a block has room for at least so many more columns, or for as many as it has
+_SHRINK = 0.75  # our choice: rows that ended make way when at most this share of the batch goes on
+_REFILL = 0.75  # rows that wait are read when at most this share of the places is taken: docs/decisions/refill.md
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Growing:
     logprobs: list[float] = field(default_factory=list)
     log_kept: list[float] = field(default_factory=list)
     kept: list[Tensor] = field(default_factory=list)  # [V] bool each, where `store_mask` asks for them
+    draws: np.ndarray = field(default_factory=lambda: np.empty(0))  # [room] float64, once it has begun
     stop: Stop = ""
 
     def written(self, model: str, version: int) -> tuple[Row, dict[str, Tensor]]:
@@ -56,9 +59,9 @@ class Growing:
         return row, tracks
 
 
-async def wave(lm: LM, rows: Sequence[Growing]) -> AsyncIterator[Growing]:
-    """Write all `rows`, and give each as soon as it has ended."""
-    going = Wave(lm, rows)
+async def wave(reader: Reader, rows: Sequence[Growing], limit: int) -> AsyncIterator[Growing]:
+    """Write all `rows`, at most `limit` at a time, and give each as soon as it has ended."""
+    going = Wave(reader, rows, limit)
     while going.alive:
         ended = going.step()
         for row in ended:
@@ -70,68 +73,67 @@ async def wave(lm: LM, rows: Sequence[Growing]) -> AsyncIterator[Growing]:
 class Wave:
     """The state between two tokens of a wave.
 
-    Each distinct context is read once, without padding before it and with the causal fast path; the rows that share
-    it get copies of its keys and values. Prompts of other lengths are then pushed to the right until all end in the
-    same column, and a mask hides what is before them.
+    Contexts lie in a block so that all end in the same column, and a mask hides what is before them. Rows that have
+    ended stay until enough of them can make way for others, or let the block shrink.
     """
 
-    def __init__(self, lm: LM, rows: Sequence[Growing]) -> None:
-        self.lm = lm
-        self.alive = list(rows)  # in the order of the batch; rows that have ended stay until the batch shrinks
+    def __init__(self, reader: Reader, rows: Sequence[Growing], limit: int) -> None:
+        self.reader, self.lm, self.limit = reader, reader.lm, limit
+        self.queue = list(rows)  # those that have not begun
+        self.batch: list[Growing] = []
+        self.going: list[int] = []  # places in the batch of the rows that have not ended
+        self.keys: list[np.ndarray] = []  # of their contexts
+        self.block = Block((), 0, 0, 0)
+        self.positions = torch.empty(0, dtype=torch.long, device=self.lm.device)  # [B]: each row's filled columns
         self.steps = 0
-        self.draws = torch.zeros(len(rows), max(r.room for r in rows), dtype=torch.float64)
-        for i, row in enumerate(rows):
-            self.draws[i, : row.room] = torch.from_numpy(uniforms(row.seed, row.room))
-        self.stops = {r.decoding.stop: StopStrings(r.decoding.stop, lm.codec.text) for r in rows}
-        self.takes_positions = "position_ids" in inspect.signature(lm.backbone.forward).parameters
-        self.batch = self.alive
-        self.hidden = self._read()
+        self.stops = {r.decoding.stop: StopStrings(r.decoding.stop, self.lm.codec.text) for r in rows}
+        reader.prefixes.check(self.lm)
+        if rows:
+            self._admit()
+
+    @property
+    def alive(self) -> bool:
+        return bool(self.going or self.queue)
 
     @torch.no_grad()
     def step(self) -> list[Growing]:
         """One more token for every row; the rows that ended with it."""
-        logits = self.lm.logits(self.hidden)
-        tokens = self._choose(logits)
+        tokens = self._choose(self.lm.logits(self.hidden))
         self.steps += 1
-        ended = [row for row in self.alive if row.stop]
-        self.alive = [row for row in self.alive if not row.stop]
-        if self.alive:
-            if len(self.alive) <= _SHRINK * len(self.batch):
-                tokens = self._shrink(tokens)
+        ended = [i for i in self.going if self.batch[i].stop]
+        for i in ended:
+            self._keep(i)
+        rows = [self.batch[i] for i in ended]
+        if ended:
+            self.going = [i for i in self.going if not self.batch[i].stop]
+            self.kinds = _kinds(self.batch, self.going)
+        if self.going:
+            if self.block.width == self.block.room or (not self.queue and len(self.going) <= _SHRINK * len(self.batch)):
+                tokens = tokens[self._arrange()]
             self.hidden = self._forward(tokens)
-        return ended
+        if self.queue and len(self.going) <= _REFILL * self.limit:
+            self._admit()
+        return rows
 
     def _choose(self, logits: Tensor) -> Tensor:
-        """A token for each row of the batch: [B]. Rows that have ended repeat their last."""
-        tokens = torch.tensor([row.ids[-1] if row.stop else 0 for row in self.batch], device=logits.device)
-        for decoding, places in self._kinds():
+        """A token for each row of the batch: [B]. Rows that have ended get one that nobody sees."""
+        tokens = logits.new_zeros(len(logits), dtype=torch.long)
+        for decoding, places in self.kinds:
             at = torch.tensor(places, device=logits.device)
             rows = [self.batch[i] for i in places]
-            draws = self.draws[places, self.steps].to(logits.device)
+            draws = torch.tensor([row.draws[len(row.ids)] for row in rows], dtype=torch.float64, device=logits.device)
             histories = [_history(row, logits.device) for row in rows] if decoding.processors else ()
             chosen = choose(logits[at], decoding, draws, histories)
             tokens[at] = chosen.tokens
             self._record(rows, decoding, chosen)
         return tokens
 
-    def _kinds(self) -> list[tuple[Decoding, list[int]]]:
-        """Places of the rows that go on, by how they are decoded."""
-        kinds: list[tuple[Decoding, list[int]]] = []
-        for i, row in enumerate(self.batch):
-            if not row.stop:
-                for decoding, places in kinds:
-                    if decoding is row.decoding or decoding == row.decoding:
-                        places.append(i)
-                        break
-                else:
-                    kinds.append((row.decoding, [i]))
-        return kinds
-
     def _record(self, rows: list[Growing], decoding: Decoding, chosen: Chosen) -> None:
-        columns = chosen.tokens.tolist(), chosen.logprobs.tolist(), chosen.log_kept.tolist()
+        columns = torch.stack([chosen.tokens.double(), chosen.logprobs.double(), chosen.log_kept.double()]).tolist()
         kept = chosen.kept.cpu() if decoding.store_mask and chosen.kept is not None else None
         stops, eos = self.stops[decoding.stop], self.lm.codec.eos
-        for i, (row, token, logprob, log_kept) in enumerate(zip(rows, *columns, strict=True)):
+        for i, (row, number, logprob, log_kept) in enumerate(zip(rows, *columns, strict=True)):
+            token = int(number)
             row.ids.append(token)
             row.logprobs.append(logprob)
             row.log_kept.append(log_kept)
@@ -144,57 +146,93 @@ class Wave:
             elif len(row.ids) >= row.room:
                 row.stop = "length"
 
-    @torch.no_grad()
-    def _read(self) -> Tensor:
-        """Read the contexts; [B, H]: the hidden state of each one's last token."""
-        contexts: dict[object, int] = {}
-        owner = [contexts.setdefault(_context(row.row), len(contexts)) for row in self.batch]
-        distinct = [self.batch[owner.index(i)].row for i in range(len(contexts))]
-        lengths = torch.tensor([len(row) for row in distinct])
-        longest, device = int(lengths.max()), self.lm.device
-        tokens = torch.full((len(distinct), longest), self.lm.codec.pad)
-        for i, row in enumerate(distinct):
-            tokens[i, : len(row)] = row.tokens
-        tokens, owners = tokens.to(device), torch.tensor(owner, device=device)
-        self.cache = BlockCache(self.lm.hf.config.num_hidden_layers, longest + min(_SPARE, self.draws.shape[1]))
-        media = [row.media for row in distinct]
-        inputs = {"inputs_embeds": self.lm.embedded(tokens, media)} if any(media) else {"input_ids": tokens}
-        hidden = self.lm.backbone(**inputs, past_key_values=self.cache, use_cache=True).last_hidden_state
-        last = hidden[torch.arange(len(distinct), device=device), lengths.to(device) - 1]
-        shifts = (longest - lengths).to(device)
-        self.cache.take(owners)
-        self.positions = lengths.to(device)[owners]
-        self.mask: Tensor | None = None
-        if shifts.any():
-            self.cache.push_right(shifts[owners])
-            self.mask = torch.arange(longest, device=device) >= shifts[owners][:, None]
-        return last[owners]
+    def _admit(self) -> None:
+        """Let rows that wait take the places that are free."""
+        free = self.limit - len(self.going)
+        new, self.queue = self.queue[:free], self.queue[free:]
+        read = self.reader.read([row.row for row in new])
+        for row in new:
+            row.draws = uniforms(row.seed, row.room)
+        states = torch.stack([c.hidden for c in read if c.hidden is not None])
+        stay = self._arrange(new, read)
+        self.hidden = torch.cat([self.hidden[stay], states]) if stay else states
+
+    def _arrange(self, new: Sequence[Growing] = (), read: Sequence[Context] = ()) -> list[int]:
+        """The rows that go on, and new ones behind them; the places where the old ones were. Of these, all but the
+        last stay where they are, so that little is moved."""
+        count = len(self.going)
+        late = [i for i in self.going if i >= count]
+        taken = set(self.going)
+        order = [i if i in taken else late.pop() for i in range(count)]
+        lengths = [*self.positions[order].tolist(), *map(len, read)]
+        self.batch = [*(self.batch[i] for i in order), *new]
+        self.keys = [*(self.keys[i] for i in order), *(c.key for c in read)]
+        self._make_room(order, max(lengths), read)
+        for rows, context in _runs(read, count):
+            self.block.fill(rows, context.parts)
+        self.going = list(range(len(self.batch)))
+        self.kinds = _kinds(self.batch, self.going)
+        self.cache = self.block.cache(self.reader.shapes, len(self.batch))
+        self.positions = torch.tensor(lengths, device=self.lm.device)
+        columns = torch.arange(self.block.room, device=self.lm.device)
+        hidden = self.block.width - self.positions
+        self.mask = columns >= hidden[:, None] if min(lengths) < self.block.width else None
+        return order
+
+    def _make_room(self, order: Sequence[int], longest: int, read: Sequence[Context]) -> None:
+        """The rows of `order` move together, into a new block if the old one is too small for all of the batch."""
+        old, rows = self.block, len(self.batch)
+        if rows <= old.rows and longest <= old.width < old.room:
+            old.move(order)
+            return
+        left = max(row.room - len(row.ids) for row in self.batch)
+        room = longest + min(max(_SPARE, longest), left)
+        like = tuple(tensor[:, 0] for tensor in old.tensors) if order else read[0].parts[0]
+        self.block = Block(like, rows, longest, room)
+        if order:
+            self.block.copy(old, order)
 
     def _forward(self, tokens: Tensor) -> Tensor:
         """[B, H] after one more token [B] in every row."""
+        self.block.width += 1
+        inputs = {"position_ids": self.positions[:, None]} if self.reader.takes_positions else {}
+        inputs |= {"input_ids": tokens[:, None]}
         if self.mask is not None:
-            self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], 1)
-        inputs = {"position_ids": self.positions[:, None]} if self.takes_positions else {}
-        inputs |= {"input_ids": tokens[:, None], "attention_mask": self.mask}
+            inputs["attention_mask"] = self.mask[:, : self.block.width]
         with steady(self.lm):  # nobody learns during a wave
             out = self.lm.backbone(**inputs, past_key_values=self.cache, use_cache=True)
-        self.positions = self.positions + 1
+        self.positions = (self.positions + 1).clamp(max=self.lm.context - 1)  # rows that have ended go no further
         return out.last_hidden_state[:, -1]
 
-    def _shrink(self, tokens: Tensor) -> Tensor:
-        """Take the rows that have ended out of the batch; which ones depends on the tokens alone."""
-        places = [i for i, row in enumerate(self.batch) if not row.stop]
-        at = torch.tensor(places, device=tokens.device)
-        self.batch, self.draws = self.alive, self.draws[places]
-        self.cache.take(at)
-        self.positions = self.positions[at]
-        self.mask = None if self.mask is None else self.mask[at]
-        return tokens[at]
+    def _keep(self, i: int) -> None:
+        """Keep what row i has written, but for its last token, which nothing was computed for."""
+        row, key = self.batch[i], self.keys[i]
+        count = len(row.ids) - 1
+        if count:
+            whole = np.concatenate([key, np.array(row.ids[:-1])])
+            self.reader.prefixes.put(whole, len(key), self.block.last(i, count))
 
 
-def _context(row: Row) -> object:
-    """Equal for rows whose keys and values are equal."""
-    return row.tokens.numpy().tobytes(), tuple((m.kind, m.start, m.length, id(m.values)) for m in row.media)
+def _kinds(batch: Sequence[Growing], going: Sequence[int]) -> list[tuple[Decoding, list[int]]]:
+    """Places of the rows that go on, by how they are decoded."""
+    kinds: list[tuple[Decoding, list[int]]] = []
+    for i in going:
+        wanted = batch[i].decoding
+        for decoding, places in kinds:
+            if decoding is wanted or decoding == wanted:
+                places.append(i)
+                break
+        else:
+            kinds.append((wanted, [i]))
+    return kinds
+
+
+def _runs(contexts: Sequence[Context], start: int) -> Iterator[tuple[slice, Context]]:
+    """Rows from `start` on whose contexts are one and the same, side by side."""
+    for context, run in groupby(contexts, key=lambda c: c):
+        count = len(list(run))
+        yield slice(start, start + count), context
+        start += count
 
 
 def _history(row: Growing, device: torch.device) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from whet import idle
 from whet.engines.decode import Growing, wave
 from whet.engines.fast import Tier, choose_tier
+from whet.engines.reading import Reader
 from whet.engines.scores import batches, scores
 from whet.models import surgery
 from whet.models.lm import LM
@@ -39,16 +40,20 @@ class _Request:
 class Native:
     """A `Policy` on any Hugging Face decoder.
 
-    Calls wait on a list until no coroutine can move, and are then served in waves of at most `rows` rows; what arrives
-    meanwhile waits for the next time. So who shares a batch depends on the recipe alone, not on how long a verifier
+    Calls wait on a list until no coroutine can move, and are then served in one wave, `rows` rows at a time; what
+    arrives meanwhile waits for the next. So who shares a batch depends on the recipe alone, not on how long a verifier
     took. A row's answer comes as soon as the row has ended.
 
     Where the fast tier (`whet.engines.fast`) can play the model, rows are sampled as soon as they are asked for, and
     waves are for scores and for rows that it does not take. `engine`: "auto", or which tier it has to be; `notice`: a
     line that says why it is not the fast one, where nobody asked for that.
 
+    Keys and values of what was read and written are kept, up to `memory` bytes of them, so that a context that goes on
+    from one before is not read again. They are forgotten when `version` is set, be it to what it was, and when the
+    weights of `lm` have changed: a run that is resumed at a step does what a run that was not stopped does.
+
     `name` is written into the rows; so is `version`, which the run sets whenever it puts new weights into `lm`.
-    `waves` counts the waves so far.
+    `waves` counts the waves so far, `read` the tokens that the model has read and not written.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Native:
         self.codec = lm.codec
         self.name = name
         self.rows = rows
+        self.reader = Reader(lm, memory)
         self.version = version
         self.waves = 0
         self.fast, self.notice = choose_tier(lm, rows, memory, engine)
@@ -76,8 +82,17 @@ class Native:
         self._pump: asyncio.Task | None = None
 
     @property
+    def version(self) -> int:
+        return self._version
+
+    @version.setter
+    def version(self, version: int) -> None:
+        self._version = version
+        self.reader.prefixes.forget()
+
+    @property
     def read(self) -> int:
-        return 0 if self.fast is None else self.fast.read
+        return self.reader.tokens + (0 if self.fast is None else self.fast.read)
 
     # -------------------------------------------------------------------------------------------------- rows
 
@@ -176,14 +191,14 @@ class Native:
             self._waiting = []
 
     async def _extend(self, requests: list[_Request]) -> None:
-        for start in range(0, len(requests), self.rows):
-            part = requests[start : start + self.rows]
-            owner = {id(r.growing): r for r in part}
-            self.waves += 1
-            async for row in wave(self.lm, [r.growing for r in part if r.growing is not None]):
-                done = owner[id(row)].done
-                if not done.done():
-                    done.set_result(row)
+        """One wave; whoever finds no place at first gets that of a row that has ended."""
+        owner = {id(r.growing): r for r in requests}
+        growing = [r.growing for r in requests if r.growing is not None]
+        self.waves += bool(growing)
+        async for row in wave(self.reader, growing, self.rows):
+            done = owner[id(row)].done
+            if not done.done():
+                done.set_result(row)
 
     def _score(self, requests: list[_Request]) -> None:
         for want in dict.fromkeys(r.want for r in requests):
