@@ -123,3 +123,19 @@ def test_microbatches_keep_trajectories_whole_and_within_the_limit(groups: list[
     lengths = batch.valid.sum(1)
     for part, owner in zip(parts, owners, strict=True):
         assert len(owner) == 1 or len(part) * int(lengths[part].max()) <= tokens
+
+
+@given(GROUPS, st.integers(1, 60))
+def test_packed_microbatches_count_what_siblings_share_once(groups: list[list[list[int]]], tokens: int) -> None:
+    batch = _batch(groups)
+    parts = microbatches(batch, tokens, packed=True)
+    assert sorted(i for part in parts for i in part) == list(range(len(batch)))
+    owners = [{int(batch.trajectory[i]) for i in part} for part in parts]
+    assert sum(len(o) for o in owners) == len(set.union(*owners))
+    lengths = batch.valid.sum(1).tolist()
+    rows = [row[:n].tolist() for row, n in zip(batch.tokens, lengths, strict=True)]
+    for part, owner in zip(parts, owners, strict=True):
+        nodes = {tuple(rows[i][:t]) for i in part for t in range(1, len(rows[i]) + 1)}
+        assert len(owner) == 1 or len(nodes) <= tokens
+    if tokens >= sum(lengths):
+        assert len(parts) == 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from whet.randomness import generator
 from whet.types import Batch, Credit, Row, Scored, Trajectory
@@ -92,13 +93,8 @@ def _trainable(row: Row, trajectory: Trajectory) -> None:
 def _stack(lines: list[_Line]) -> Batch:
     longest = max((len(line.row) for line in lines), default=0)
 
-    def pad(values: Sequence[Tensor], fill: float | bool = 0) -> Tensor:
-        if not values:
-            return torch.zeros(0, 0)
-        out = values[0].new_full((len(values), longest, *values[0].shape[1:]), fill)
-        for i, value in enumerate(values):
-            out[i, : len(value)] = value
-        return out
+    def pad(values: Sequence[Tensor]) -> Tensor:
+        return pad_sequence(list(values), batch_first=True) if values else torch.zeros(0, 0)
 
     names = sorted({name for line in lines for name in line.tracks})
     for name in names:
@@ -115,7 +111,7 @@ def _stack(lines: list[_Line]) -> Batch:
     media = tuple(line.row.media for line in lines)
     return Batch(
         tokens=pad([line.row.tokens for line in lines]).long(),
-        valid=pad([torch.ones(len(line.row), dtype=torch.bool) for line in lines]).bool(),
+        valid=torch.arange(longest) < torch.tensor([len(line.row) for line in lines], dtype=torch.long)[:, None],
         trained=pad([line.row.trained for line in lines]).bool(),
         logprobs=logprobs,
         advantages=pad([line.advantages for line in lines]).float(),
@@ -155,13 +151,21 @@ def minibatches(batch: Batch, count: int, seed: int) -> list[list[int]]:
     return [[i for i, group in enumerate(numbers) if group in part] for part in parts]
 
 
-def microbatches(batch: Batch, tokens: int) -> list[list[int]]:
-    """Row numbers of micro-batches of at most `tokens` padded tokens each, of like lengths. Rows of one trajectory stay
-    together, so a micro-batch may exceed `tokens` where a single trajectory does."""
-    lengths = batch.valid.sum(1).tolist()
+def microbatches(batch: Batch, tokens: int, packed: bool = False) -> list[list[int]]:
+    """Row numbers of micro-batches of at most `tokens` tokens each. Rows of one trajectory stay together, so a
+    micro-batch may exceed `tokens` where a single trajectory does.
+
+    Padded rows stand with others of like length, and count with their padding. Packed ones stand in the batch's own
+    order, in which siblings are neighbours, and count without what they share with the row before them.
+    """
     members: dict[int, list[int]] = {}
     for i, trajectory in enumerate(batch.trajectory.tolist()):
         members.setdefault(trajectory, []).append(i)
+    return _packed(batch, tokens, members) if packed else _padded(batch, tokens, members)
+
+
+def _padded(batch: Batch, tokens: int, members: dict[int, list[int]]) -> list[list[int]]:
+    lengths = batch.valid.sum(1).tolist()
     parts: list[list[int]] = []
     longest = 0
     for rows in sorted(members.values(), key=lambda rows: (max(lengths[i] for i in rows), rows[0])):
@@ -172,4 +176,24 @@ def microbatches(batch: Batch, tokens: int) -> list[list[int]]:
         else:
             parts.append(list(rows))
             longest = max(lengths[i] for i in rows)
+    return [sorted(part) for part in parts]
+
+
+def _packed(batch: Batch, tokens: int, members: dict[int, list[int]]) -> list[list[int]]:
+    order = [i for rows in members.values() for i in rows]
+    lengths = batch.valid.sum(1)[order]
+    ids = batch.tokens[order]
+    same = (ids[1:] == ids[:-1]) & (torch.arange(ids.shape[1]) < torch.minimum(lengths[1:], lengths[:-1])[:, None])
+    new = (lengths - torch.cat([lengths.new_zeros(1), same.cumprod(1).sum(1)])).tolist()
+    alone, fresh = dict(zip(order, lengths.tolist(), strict=True)), dict(zip(order, new, strict=True))
+    parts: list[list[int]] = []
+    filled = 0
+    for rows in members.values():
+        more = sum(fresh[i] for i in rows)
+        if parts and filled + more <= tokens:
+            parts[-1].extend(rows)
+            filled += more
+        else:  # its first row now has nobody before it
+            parts.append(list(rows))
+            filled = more - fresh[rows[0]] + alone[rows[0]]
     return [sorted(part) for part in parts]

@@ -170,10 +170,14 @@ class Batch:
     def rows(self, index: Tensor | Sequence[int]) -> Batch:
         """The rows at `index`, in that order, cut to their longest."""
         index = torch.as_tensor(index, dtype=torch.long)
+        if index.equal(torch.arange(len(self))):
+            return self
         longest = int(self.valid[index].sum(1).max()) if len(index) else 0
 
         def take(x: Tensor | None) -> Tensor | None:
-            return None if x is None else (x[index, :longest] if x.dim() > 1 else x[index])
+            if x is None:
+                return None
+            return (x[:, :longest] if x.dim() > 1 else x).index_select(0, index)
 
         picked = {k: take(v) for k, v in self.__dict__.items() if isinstance(v, Tensor)}
         order = index.tolist()
@@ -183,7 +187,7 @@ class Batch:
             name=tuple(self.name[i] for i in order),
             model=tuple(self.model[i] for i in order),
             media=tuple(self.media[i] for i in order) if self.media else (),
-            tracks={k: v[index, :longest] for k, v in self.tracks.items()},
+            tracks={k: v[:, :longest].index_select(0, index) for k, v in self.tracks.items()},
             terms={k: v[index] for k, v in self.terms.items()},
         )
 

@@ -27,13 +27,13 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from whet import idle
-from whet.engines import building
-from whet.engines.fast import _SOURCE, Fast, refusal
+from whet import building, idle
+from whet.engines.fast import _SOURCE, Fast
 from whet.engines.native import Native
 from whet.engines.sampling import choose
 from whet.machines.profile import Machine
 from whet.models.codec import Codec
+from whet.models.family import refusal
 from whet.models.lm import LM
 from whet.models.tiny import TinyQwen, character_tokenizer
 from whet.randomness import uniforms
@@ -519,6 +519,7 @@ def test_the_library_is_made_anew_for_another_source_compiler_flags_or_processor
 
 
 def test_a_library_is_built_once_into_the_users_cache(tmp_path, monkeypatch):
+    monkeypatch.delenv("WHET_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     source = tmp_path / "two.cpp"
     source.write_text('extern "C" __attribute__((visibility("default"))) int two() { return 2; }\n')
@@ -533,6 +534,7 @@ def test_a_library_is_built_once_into_the_users_cache(tmp_path, monkeypatch):
 
 
 def test_a_source_that_can_not_be_built_says_why(tmp_path, monkeypatch):
+    monkeypatch.delenv("WHET_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     source = tmp_path / "wrong.cpp"
     source.write_text("int x = y;\n")

@@ -13,25 +13,22 @@ import functools
 import itertools
 import os
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from whet.engines.building import CannotBuild, library
+from whet.building import CannotBuild, library
 from whet.engines.stops import StopStrings
 from whet.models import surgery
+from whet.models.family import layer_linears, refusal
 from whet.models.lm import LM
 from whet.types import Decoding, Row, Stop, Trajectory, Turn, tokens_in
 
 _SOURCE = Path(__file__).with_name("fast.cpp")
-_KNOWN = ("Qwen2ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM", "Qwen3ForCausalLM")
-_ROPES = ("default", "linear", "llama3", "yarn")  # those whose angles depend on the position alone
-_BEHIND = ("logit_scale", "logits_scaling", "final_logit_softcapping")  # see LM.logits
 _GOING, _EOS, _STOP, _LENGTH, _ASKS, _DIVERGED, _NO_MEMORY = range(7)
 _STOPS: dict[int, Stop] = {_EOS: "eos", _STOP: "stop", _LENGTH: "length"}
 _MOST = 256  # our choice: rows that are collected at once
@@ -126,48 +123,6 @@ def choose_tier(lm: LM, rows: int, memory: int, tier: Tier) -> tuple[Fast | None
     return None, f"rollouts are sampled by the reference engine, which is slower: {why}"
 
 
-def refusal(lm: LM) -> str:
-    """Why the fast tier can not play this model; "" if it can. It computes exactly what it knows, and nothing else."""
-    hf, config = lm.hf, lm.hf.config
-    kind = type(hf).__name__
-    if any(p.device.type != "cpu" for p in hf.parameters()):
-        return "the fast one is for CPUs"
-    if lm.adapter is not None:
-        return "the model has an adapter on"
-    if kind not in _KNOWN or not type(hf).__module__.startswith("transformers."):
-        return f"the fast one does not know {kind}"
-    if any(p.dtype != torch.float32 for p in hf.parameters()):
-        return "the weights are not fp32"
-    if set(getattr(config, "layer_types", None) or ()) - {"full_attention"} or (
-        kind == "MistralForCausalLM" and config.sliding_window is not None
-    ):
-        return "the model has sliding windows"
-    rope = config.rope_parameters.get("rope_type", "default")
-    attention = lm.backbone.layers[0].self_attn
-    if rope not in _ROPES or 2 * len(lm.backbone.rotary_emb.inv_freq) != attention.head_dim:
-        return f"its rotary embedding ({rope}) is of another kind"
-    if config.hidden_act != "silu":
-        return f"its activation is {config.hidden_act}"
-    if any(getattr(config, name, None) is not None for name in _BEHIND):
-        return "it does something behind its output head"
-    if any(type(linear) is not nn.Linear for linear in _linears(lm)):
-        return "its linear layers are not plain ones"
-    if hf.get_input_embeddings().weight.shape != hf.get_output_embeddings().weight.shape:
-        return "its embeddings and its output head have other sizes"
-    return ""
-
-
-def _linears(lm: LM) -> Iterator[Any]:
-    yield lm.hf.get_output_embeddings()
-    for layer in lm.backbone.layers:
-        yield from _of_layer(layer)
-
-
-def _of_layer(layer: Any) -> tuple[Any, ...]:
-    a, m = layer.self_attn, layer.mlp
-    return a.q_proj, a.k_proj, a.v_proj, a.o_proj, m.gate_proj, m.up_proj, m.down_proj
-
-
 def _weights(lm: LM) -> list[Tensor | None]:
     """All weights in the order in which `Model::take` reads them; None where there is none."""
     inner, head = lm.backbone, lm.hf.get_output_embeddings()
@@ -175,7 +130,7 @@ def _weights(lm: LM) -> list[Tensor | None]:
     for layer in inner.layers:
         held += [layer.input_layernorm.weight, layer.post_attention_layernorm.weight]
         held += [getattr(getattr(layer.self_attn, name, None), "weight", None) for name in ("q_norm", "k_norm")]
-        for linear in _of_layer(layer):
+        for linear in layer_linears(layer):
             held += [linear.weight, linear.bias]
     return [None if weight is None else weight.detach().contiguous() for weight in held]
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from whet.batching import microbatches
+from whet.learners.fused import fused
 from whet.machines.profile import Machine
 from whet.models.lm import LM
 from whet.models.packing import pack
@@ -25,6 +27,7 @@ class Local:
     def __init__(self, lm: LM, machine: Machine, *, betas: tuple[float, float], weight_decay: float, eps: float):
         self.lm = lm
         self.machine = machine
+        self.fused = fused(lm) if machine.precision == "fp32" else None
         learned = {id(parameter) for parameter in lm.learned().values()}
         for parameter in lm.parameters():
             parameter.requires_grad_(id(parameter) in learned)
@@ -74,9 +77,14 @@ class Local:
             reach = torch.zeros(len(batch), dtype=torch.long).scatter_reduce(0, rows, columns, "amax")
             packing = pack(batch.tokens, reach)
             places = packing.places[rows, columns - 1].to(device)
-            return self.lm.packed(packing.to(device), checkpointing).index_select(0, places)
+            packed = self.fused or self.lm.packed
+            return packed(packing.to(device), checkpointing).index_select(0, places)
         hidden = self.lm.hidden(batch.tokens.to(device), batch.valid.to(device), batch.media, checkpointing)
         return hidden[rows.to(device), columns.to(device) - 1]
+
+    def parts(self, batch: Batch) -> list[list[int]]:
+        """Row numbers of the micro-batches of a batch."""
+        return microbatches(batch, self.machine.micro_tokens, self.packs(batch))
 
     def packs(self, batch: Batch) -> bool:
         """Rows with media are padded, and so are those of an architecture that can not be packed."""

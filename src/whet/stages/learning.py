@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from whet.batching import microbatches, minibatches
+from whet.batching import minibatches
 from whet.learners.local import Local
 from whet.randomness import stream
 from whet.schedule import Count, Number
@@ -82,9 +82,9 @@ def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -
     """All updates of one step. Metrics are means over the trained tokens of every pass, so the split does not show;
     "gap/..." compares the engine's log-probs with the learner's at the first pass, before any update. "loss" is the
     whole loss; an auxiliary's own, before its weight, is "name/loss"."""
-    micro, device = learner.machine.micro_tokens, learner.machine.device
+    device = learner.machine.device
     if "proximal" in train.needs:
-        batch = replace(batch, proximal=_logprobs(learner, batch, micro))
+        batch = replace(batch, proximal=_logprobs(learner, batch))
     means, gap = _Means(), 0.0
     for epoch in range(int(train.epochs)):
         for number, index in enumerate(minibatches(batch, int(train.minibatches), stream(seed, "minibatch", epoch))):
@@ -92,7 +92,7 @@ def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -
             mini = replace(mini, weights=train.weighting(mini))
             beside = {name: replace(mini, weights=extra.weighting(mini)) for name, extra in train.auxiliary.items()}
             losses: dict[str, float] = defaultdict(float)
-            for part in microbatches(mini, micro):
+            for part in learner.parts(mini):
                 small = mini.rows(part)
                 outputs = learner.forward(small, train.needs)
                 small = to(small, device)
@@ -143,10 +143,10 @@ def _added(name: str, extra: Auxiliary, outputs: Outputs, small: Batch) -> tuple
 
 
 @torch.no_grad()
-def _logprobs(learner: Local, batch: Batch, micro: int) -> torch.Tensor:
+def _logprobs(learner: Local, batch: Batch) -> torch.Tensor:
     """[B, T]: the learner's own log-probs, before this step's first update."""
     out = torch.zeros_like(batch.logprobs)
-    for part in microbatches(batch, micro):
+    for part in learner.parts(batch):
         logprobs = learner.forward(batch.rows(part)).logprobs
         out[part, : logprobs.shape[1]] = logprobs.to(out.device)
     return out

@@ -6,8 +6,11 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
+import torch
+from torch import Tensor
 
 from whet.files import write_bytes
 from whet.run import Run
@@ -27,16 +30,18 @@ def record(run: Run, step: int, scored_P: Sequence[Scored], kept_P: Sequence[Sco
     lines = [
         line
         for scored in scored_P
-        for g, trajectory in enumerate(scored.group.trajectories)
-        for line in _lines(run, step, scored, g, trajectory, advantages.get(id(trajectory)))
+        for g, (trajectory, total) in enumerate(zip(scored.group.trajectories, totals(scored).tolist(), strict=True))
+        for line in _lines(run, step, scored, g, total, trajectory, advantages.get(id(trajectory)))
     ]
+    schema = _schema(scored_P)
+    table = pa.Table.from_arrays([_column([line.get(f.name) for line in lines], f.type) for f in schema], schema=schema)
     buffer = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist(lines, schema=_schema(scored_P)), buffer, compression="zstd")
+    parquet.write_table(table, buffer, compression="zstd")
     write_bytes(run.folder / "rollouts" / f"{run.number}-{step:08d}.parquet", buffer.getvalue())
 
 
 def _lines(
-    run: Run, step: int, scored: Scored, attempt: int, trajectory: Trajectory, advantage: Any
+    run: Run, step: int, scored: Scored, attempt: int, total: float, trajectory: Trajectory, advantage: Tensor | None
 ) -> list[dict[str, Any]]:
     shared = {
         "stage": run.number,
@@ -49,7 +54,7 @@ def _lines(
         "stop": trajectory.stop,
         "error": trajectory.info.get("error"),
         "kept": advantage is not None,
-        "reward": float(totals(scored)[attempt]),
+        "reward": total,
         **{f"term/{name}": float(values[attempt]) for name, values in scored.terms.items()},
         **{f"outcome/{name}": words[attempt] for name, words in scored.outcomes.items()},
     }
@@ -66,16 +71,27 @@ def _lines(
                 "prompt": "".join(turn.text for turn in turns if turn.role == "prompt"),
                 "text": "".join(turn.text for turn in turns if turn.role != "prompt"),
                 "turns": [{"role": t.role, "start": t.start, "stop": t.stop, "text": t.text} for t in turns],
-                "tokens": row.tokens.tolist(),
-                "sampled": row.sampled.tolist(),
-                "trained": row.trained.tolist(),
-                "logprobs": row.logprobs.tolist(),
-                "versions": row.versions.tolist(),
-                "rewards": scored.rewards[attempt][here].tolist(),
-                "advantages": None if advantage is None else advantage[here].tolist(),
+                "tokens": row.tokens,
+                "sampled": row.sampled,
+                "trained": row.trained,
+                "logprobs": row.logprobs,
+                "versions": row.versions,
+                "rewards": scored.rewards[attempt][here],
+                "advantages": None if advantage is None else advantage[here],
             }
         )
     return lines
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """One column; the tensors of a column of lists are laid end to end, so that no number becomes an object."""
+    if not isinstance(kind, pa.ListType) or pa.types.is_struct(kind.value_type):
+        return pa.array(values, kind)
+    ends = np.cumsum([0, *(0 if value is None else len(value) for value in values)], dtype=np.int32)
+    known = [value for value in values if value is not None]
+    flat = pa.array(torch.cat(known).numpy() if known else [], from_pandas=False).cast(kind.value_type)
+    missing = pa.array([value is None for value in values], pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(ends), flat, mask=missing)
 
 
 def _schema(scored_P: Sequence[Scored]) -> pa.Schema:

@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from whet.files import cache
+
 # No -ffast-math: a library that was linked with it sets flush-to-zero for the whole process when it is loaded.
 _FLAGS = (
     "-std=c++17",
@@ -46,7 +48,9 @@ def built(source: Path, openmp: bool = False) -> Path:
     why = ""
     for cpu in _CPU:
         flags = (*_FLAGS, *cpu, *_LINK, *(("-fopenmp",) if openmp else ()))
-        path = _folder() / f"{source.stem}-{key(source.read_bytes(), _version(compiler), flags, _processor())}.so"
+        path = (
+            cache() / "built" / f"{source.stem}-{key(source.read_bytes(), _version(compiler), flags, _processor())}.so"
+        )
         if path.exists():
             return path
         why = _build(compiler, flags, source, path)
@@ -100,8 +104,3 @@ def _processor() -> str:
         for name in ("model name", "flags", "Features", "CPU part"):
             said += [line for line in lines if line.startswith(name)][:1]
     return "\n".join(said)
-
-
-def _folder() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "whet" / "engines"
