@@ -48,8 +48,8 @@ def test_a_ratio_is_taken_pair_by_pair() -> None:
 
 
 def test_an_arm_that_fails_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="ended early"), Arm(whet_arm.run, (Case("S", "add", 1, 0), tmp_path)):
-        pass
+    with Arm(whet_arm.run, (Case("S", "add", 1, 0), tmp_path)) as arm, pytest.raises(RuntimeError, match="ended early"):
+        arm.ready()
 
 
 def test_the_command_names_the_extra_or_the_cases() -> None:

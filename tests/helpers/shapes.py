@@ -52,14 +52,16 @@ def go(folder: Path, stage: RL, lms: Mapping[str, LM] | None = None, **more: Any
     return run
 
 
-def played(folder: Path, stage: RL, lms: Mapping[str, LM] | None = None) -> tuple[Run, list[list[Scored]]]:
+def played(
+    folder: Path, stage: RL, lms: Mapping[str, LM] | None = None, **more: Any
+) -> tuple[Run, list[list[Scored]]]:
     """The run, and what was played in each step."""
     steps: list[list[Scored]] = []
 
     async def keep(run: Run, step: int, scored_P: list[Scored]) -> None:
         steps.append(scored_P)
 
-    return go(folder, replace(stage, callbacks=[*stage.callbacks, keep]), lms), steps
+    return go(folder, replace(stage, callbacks=[*stage.callbacks, keep]), lms, **more), steps
 
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
