@@ -32,6 +32,7 @@ _SOURCE = Path(__file__).with_name("fast.cpp")
 _GOING, _EOS, _STOP, _LENGTH, _ASKS, _DIVERGED, _NO_MEMORY = range(7)
 _STOPS: dict[int, Stop] = {_EOS: "eos", _STOP: "stop", _LENGTH: "length"}
 _MOST = 256  # our choice: rows that are collected at once
+_SOON = 32  # our choice: so many rows are submitted without waiting for those that are asked for in the same breath
 
 Tier = Literal["auto", "reference", "fast"]
 
@@ -170,6 +171,8 @@ class Fast:
         if not self.asked:
             loop.call_soon(self._submit)
         self.asked.append((number, ask))
+        if len(self.asked) == _SOON:
+            self._submit()
         try:
             return await ask.done
         except asyncio.CancelledError:
@@ -308,11 +311,14 @@ class Fast:
         os.read(self.bell, 4096)
         told, tokens, logprobs, log_kept = self.told, self.tokens, self.logprobs, self.log_kept
         places = [x.ctypes.data for x in (tokens, logprobs, log_kept)]
-        while count := self.lib.whet_collect(self.handle, told.ctypes.data, _MOST, *places, len(tokens)):
+        more = True
+        while more:
+            count = self.lib.whet_collect(self.handle, told.ctypes.data, _MOST, *places, len(tokens))
             rows = told[:count].tolist()
             total = sum(row[2] for row in rows)
+            more = count == _MOST or total > len(tokens) - self.lm.context
             ids = tokens[:total].tolist()
-            arrays = [torch.from_numpy(x[:total].copy()) for x in (tokens, logprobs, log_kept)]
+            arrays = [torch.from_numpy(x[:total].copy()) for x in (tokens, logprobs, log_kept)]  # the buffers are reused
             start = 0
             for number, how, length in rows:
                 end = start + length
