@@ -61,7 +61,7 @@ class Worker:
 @dataclass
 class Arm:
     """The end of the pipe that is in the bench's process. `run(pipe, *arguments)` is what the arm's process does; it
-    makes a `Worker` of the pipe. `told` is what it said when it was ready."""
+    makes a `Worker` of the pipe. `told` is what it said when it was `ready`."""
 
     run: Callable[..., None]
     arguments: tuple[Any, ...]
@@ -73,8 +73,11 @@ class Arm:
         self.process = context.Process(target=_enter, args=(self.run, theirs, *self.arguments), daemon=True)
         self.process.start()
         theirs.close()
-        self.told = self._hear()
         return self
+
+    def ready(self) -> None:
+        """Wait until it could begin. Several arms get ready at the same time."""
+        self.told = self._hear()
 
     def block(self, steps: int) -> Block:
         """Let it do so many steps, and say how they went."""

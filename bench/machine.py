@@ -22,6 +22,7 @@ def description(command: str) -> dict[str, Any]:
             "cores": len(os.sched_getaffinity(0)),
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "load_before": os.getloadavg()[0],  # of the last minute: above about 0.5, somebody else was at work
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "packages": {name: found for name in _PACKAGES if (found := _version(name))},

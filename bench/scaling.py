@@ -129,7 +129,7 @@ def draw(curves: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) ->
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "whet"
+    matplotlib.rcParams.update({"svg.hashsalt": "whet", "svg.fonttype": "none"})
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(2, 2, figsize=(9, 6.4), layout="constrained")
@@ -142,7 +142,7 @@ def draw(curves: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) ->
         axis.set_xticks(x, labels=list(points), minor=False)
         axis.minorticks_off()
         axis.grid(alpha=0.3)
-    axes.flat[0].legend()
+    axes.flat[-1].legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
