@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from whet.randomness import generator
 from whet.types import Batch, Credit, Row, Scored, Trajectory
@@ -77,13 +76,15 @@ def supervised(trajectories: Sequence[Trajectory], name: str = "demonstration") 
 
 
 def _trainable(row: Row, trajectory: Trajectory) -> None:
-    chosen = bool((row.sampled & row.trained).any())
-    if chosen and row.temperature == 0:
+    truncated = row.truncated and "log_kept" not in trajectory.tracks
+    if not (row.temperature == 0 or truncated) or not (row.sampled & row.trained).any():
+        return
+    if row.temperature == 0:
         raise ValueError(
             f"problem {trajectory.problem.id!r}: greedy tokens can not be trained on as samples; "
             "sample with Decoding(temperature=1.0), or mark the row as not trained"
         )
-    if chosen and row.truncated and "log_kept" not in trajectory.tracks:
+    if truncated:
         raise ValueError(
             f"problem {trajectory.problem.id!r} was sampled with top-k, top-p, min-p or a processor, and the kept mass "
             'was not stored as track "log_kept"; sample from the full distribution, or use an engine that stores it'
@@ -91,10 +92,17 @@ def _trainable(row: Row, trajectory: Trajectory) -> None:
 
 
 def _stack(lines: list[_Line]) -> Batch:
+    lengths = torch.tensor([len(line.row) for line in lines], dtype=torch.long)
     longest = max((len(line.row) for line in lines), default=0)
+    valid = torch.arange(longest) < lengths[:, None]
 
     def pad(values: Sequence[Tensor]) -> Tensor:
-        return pad_sequence(list(values), batch_first=True) if values else torch.zeros(0, 0)
+        if not values:
+            return torch.zeros(0, 0)
+        flat = torch.cat(list(values))
+        padded = flat.new_zeros(*valid.shape, *flat.shape[1:])
+        padded[valid] = flat
+        return padded
 
     names = sorted({name for line in lines for name in line.tracks})
     for name in names:
@@ -111,7 +119,7 @@ def _stack(lines: list[_Line]) -> Batch:
     media = tuple(line.row.media for line in lines)
     return Batch(
         tokens=pad([line.row.tokens for line in lines]).long(),
-        valid=torch.arange(longest) < torch.tensor([len(line.row) for line in lines], dtype=torch.long)[:, None],
+        valid=valid,
         trained=pad([line.row.trained for line in lines]).bool(),
         logprobs=logprobs,
         advantages=pad([line.advantages for line in lines]).float(),

@@ -78,6 +78,8 @@ def at(tree: T, step: int, states: Mapping[int, Any] | None = None) -> T:
 
 
 def _put(node: Any, step: int, states: Mapping[int, Any]) -> Any:
+    if isinstance(node, (int, float, str)) or node is None:  # most leaves, before what takes longer to ask
+        return node
     if isinstance(node, Schedule) and not isinstance(node, type):
         return node.value(step)
     if dataclasses.is_dataclass(node) and not isinstance(node, type):

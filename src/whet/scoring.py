@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from asyncio import gather
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from whet.schedule import Number
-from whet.types import AskingTerm, Group, Judged, Models, Scored, Term, Trajectory, joined, tokens_in
+from whet.types import AskingTerm, Group, Judged, Models, Scored, Term, Trajectory, owners, summed, tokens_in
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,21 @@ class Weighted:
     async def __call__(self, models: Models, group: Group) -> Scored:
         values = await gather(*(_measure(name, term, models, group) for name, term in self.terms.items()))
         measured = dict(zip(self.terms, values, strict=True))
-        totals = {name: torch.stack([v.sum() for v in tokens]) for name, (tokens, _) in measured.items()}
-        rewards = [torch.zeros(tokens_in(t)) for t in group.trajectories]
+        lengths = [tokens_in(t) for t in group.trajectories]
+        owner = owners(lengths)
+        totals = {name: summed(tokens.split(lengths)).float() for name, (tokens, _) in measured.items()}
+        reward = torch.zeros(sum(lengths))
         for name, (tokens, _) in measured.items():
-            weight = float(self.weights.get(name, 1.0))
-            gate = totals[self.gates[name]] if name in self.gates else torch.ones(len(tokens))
-            passes = torch.where(gate.isnan(), gate, (gate > 0).float())
-            for g, value in enumerate(tokens if weight else ()):
-                rewards[g] = rewards[g] + weight * passes[g] * value
+            if weight := float(self.weights.get(name, 1.0)):
+                gate = totals[self.gates[name]] if name in self.gates else torch.ones(len(lengths))
+                passes = torch.where(gate.isnan(), gate, (gate > 0).float())
+                reward = reward + weight * passes[owner] * tokens
         outcomes = {name: spoken for name, (_, spoken) in measured.items() if spoken}
-        return Scored(group, tuple(rewards), totals, outcomes)
+        return Scored(group, reward.split(lengths), totals, outcomes)
 
 
-async def _measure(
-    name: str, term: Term | AskingTerm, models: Models, group: Group
-) -> tuple[list[Tensor], tuple[str, ...]]:
-    """A term's values as G x [T], and the outcomes if a verifier spoke."""
+async def _measure(name: str, term: Term | AskingTerm, models: Models, group: Group) -> tuple[Tensor, tuple[str, ...]]:
+    """A term's values per token, all attempts end to end, and the outcomes if a verifier spoke."""
     where = f"reward {name!r} on problem {group.problem.id!r}"
     try:
         value = term(models, group) if getattr(term, "asks_models", False) else term(group)  # type: ignore
@@ -73,37 +72,53 @@ async def _measure(
         raise ValueError(f"{where} gave {type(value).__name__}, expected {count} numbers")
     if len(value) != count or (outcomes and len(outcomes) != count):
         raise ValueError(f"{where} gave {len(value)} values for {count} attempts; it must give one for each")
-    tokens = [_spread(where, v, t) for v, t in zip(value, group.trajectories, strict=True)]
-    return tokens, outcomes
+    return _spread(where, value, group.trajectories), outcomes
 
 
-def _spread(where: str, value: object, trajectory: Trajectory) -> Tensor:
-    """One attempt's value per token: an outcome falls on the last trained token."""
+def _spread(where: str, values: Sequence[object] | Tensor, trajectories: Sequence[Trajectory]) -> Tensor:
+    """Values per token, all attempts end to end: an outcome falls on the last trained token."""
+    if not isinstance(values, Tensor) or values.dim() != 1:
+        return torch.cat([_of_one(where, v, t) for v, t in zip(values, trajectories, strict=True)])
+    if (infinite := values.isinf()).any():
+        raise ValueError(_not_finite(where, values[infinite][0].item()))
+    out = torch.zeros(sum(tokens_in(t) for t in trajectories))
+    out[last_trained(trajectories)] = values.float()
+    return out
+
+
+def _of_one(where: str, value: object, trajectory: Trajectory) -> Tensor:
+    """[T]: one attempt's value, be it one number or one per token."""
     try:
         number = torch.as_tensor(value, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{where} gave {value!r}, which is no number") from None
-    if number.isinf().any():
-        raise ValueError(f"{where} gave {value!r}; a reward must be finite, or NaN for 'no verdict'")
-    length = tokens_in(trajectory)
     if number.dim() == 0:
-        out = torch.zeros(length)
-        out[last_trained(trajectory)] = number
-        return out
+        return _spread(where, number[None], [trajectory])
+    if number.isinf().any():
+        raise ValueError(_not_finite(where, value))
+    length = tokens_in(trajectory)
     if number.shape != (length,):
         raise ValueError(f"{where} gave shape {tuple(number.shape)} for an attempt of {length} tokens")
     return number
 
 
-def last_trained(trajectory: Trajectory) -> int:
-    """Where an outcome reward falls: the last trained token, or the last token where none is trained."""
-    places = joined(trajectory, "trained").nonzero()
-    return int(places[-1]) if len(places) else tokens_in(trajectory) - 1
+def _not_finite(where: str, value: object) -> str:
+    return f"{where} gave {value!r}; a reward must be finite, or NaN for 'no verdict'"
+
+
+def last_trained(trajectories: Sequence[Trajectory]) -> Tensor:
+    """[G]: where outcome rewards fall with all attempts laid end to end. Of each attempt, the last trained token, or
+    the last token where none is trained."""
+    trained = torch.cat([row.trained for t in trajectories for row in t.rows])
+    lengths = [tokens_in(t) for t in trajectories]
+    places = torch.where(trained, torch.arange(len(trained)), -1)
+    last = torch.full((len(lengths),), -1).scatter_reduce(0, owners(lengths), places, "amax")
+    return torch.where(last < 0, torch.tensor(lengths).cumsum(0) - 1, last)
 
 
 def totals(scored: Scored) -> Tensor:
     """[G]: each attempt's reward, the sum over its tokens."""
-    return torch.stack([r.sum() for r in scored.rewards]) if scored.rewards else torch.zeros(0)
+    return summed(scored.rewards).float()
 
 
 def judged(scored_P: list[Scored]) -> list[Scored]:

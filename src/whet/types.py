@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,7 +67,7 @@ class Row:
     media: tuple[Media, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return self.tokens.shape[0]
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Batch:
     media: tuple[tuple[Media, ...], ...] = ()  # B
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return self.tokens.shape[0]
 
     @property
     def old(self) -> Tensor:
@@ -348,6 +349,20 @@ def tokens_in(trajectory: Trajectory) -> int:
 def joined(trajectory: Trajectory, name: str) -> Tensor:
     """A row array ("trained", "sampled", "logprobs", "tokens", "versions") over all rows laid end to end, [T]."""
     return torch.cat([getattr(row, name) for row in trajectory.rows])
+
+
+def owners(lengths: Sequence[int]) -> Tensor:
+    """[sum of lengths] int64: 0 `lengths[0]` times, 1 `lengths[1]` times, ... For things of several lengths that are
+    laid end to end: whose each place is."""
+    return torch.from_numpy(np.arange(len(lengths)).repeat(lengths))  # torch's own wakes its threads for it: 80 us
+
+
+def summed(values: Sequence[Tensor]) -> Tensor:
+    """[G] float64: the sum of each of G arrays of one axis."""
+    if not values:
+        return torch.zeros(0, dtype=torch.float64)
+    owner = owners([value.shape[0] for value in values])
+    return torch.zeros(len(values), dtype=torch.float64).index_add(0, owner, torch.cat(list(values)).double())
 
 
 def sampled_count(trajectory: Trajectory) -> int:

@@ -52,9 +52,7 @@ def go(folder: Path, stage: RL, lms: Mapping[str, LM] | None = None, **more: Any
     return run
 
 
-def played(
-    folder: Path, stage: RL, lms: Mapping[str, LM] | None = None, **more: Any
-) -> tuple[Run, list[list[Scored]]]:
+def played(folder: Path, stage: RL, lms: Mapping[str, LM] | None = None, **more: Any) -> tuple[Run, list[list[Scored]]]:
     """The run, and what was played in each step."""
     steps: list[list[Scored]] = []
 

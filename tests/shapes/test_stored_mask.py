@@ -13,8 +13,8 @@ from torch import Tensor
 
 from whet.engines.native import Native
 from whet.engines.sampling import keep
-from whet.machines.profile import Machine
 from whet.learners.local import Local
+from whet.machines.profile import Machine
 from whet.models.derived import Follow
 from whet.models.lm import LM
 from whet.objectives.clip import Clip

@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from whet.types import Scored, joined
+from whet.types import Scored, joined, owners, summed
 
 _ROUNDING = 1e-6  # our choice: rewards that differ by less than this share of the largest are one reward in float32
 
 
 def outcomes(scored: Scored) -> Tensor:
     """R_i = sum_t r_{i,t}: [G] float64, so that statistics of equal rewards are free of rounding."""
-    sums = [rewards.double().sum() for rewards in scored.rewards]
-    return torch.stack(sums) if sums else torch.zeros(0, dtype=torch.float64)
+    return summed(scored.rewards)
 
 
 def centred(rewards_G: Tensor) -> Tensor:
@@ -34,10 +33,11 @@ def over_std(values: Tensor, std: Tensor | float, eps: float) -> Tensor:
 
 def on_trained(scored: Scored, values_G: Tensor) -> list[Tensor]:
     """G x [T] float32: attempt i's value on each of its trained tokens, 0 elsewhere."""
-    return [
-        joined(trajectory, "trained").float() * float(value)
-        for trajectory, value in zip(scored.group.trajectories, values_G, strict=True)
-    ]
+    trained = [joined(trajectory, "trained") for trajectory in scored.group.trajectories]
+    if not trained:
+        return []
+    lengths = [len(on) for on in trained]
+    return list((torch.cat(trained) * values_G.float()[owners(lengths)]).split(lengths))
 
 
 def whitened(values: list[list[Tensor]], scored_P: list[Scored], eps: float) -> list[list[Tensor]]:

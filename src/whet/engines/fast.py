@@ -318,7 +318,9 @@ class Fast:
             total = sum(row[2] for row in rows)
             more = count == _MOST or total > len(tokens) - self.lm.context
             ids = tokens[:total].tolist()
-            arrays = [torch.from_numpy(x[:total].copy()) for x in (tokens, logprobs, log_kept)]  # the buffers are reused
+            arrays = [
+                torch.from_numpy(x[:total].copy()) for x in (tokens, logprobs, log_kept)
+            ]  # the buffers are reused
             start = 0
             for number, how, length in rows:
                 end = start + length

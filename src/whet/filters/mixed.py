@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from whet.types import Scored
+from whet.types import Scored, summed
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Mixed:
     def _rewards(self, scored: Scored) -> Tensor:
         """[G] float64"""
         if self.term is None:
-            return torch.tensor([float(r.double().sum()) for r in scored.rewards], dtype=torch.float64)
+            return summed(scored.rewards)
         if self.term not in scored.terms:
             raise ValueError(
                 f"Mixed.term is {self.term!r} and the terms of this reward are {sorted(scored.terms)}; name one of them"

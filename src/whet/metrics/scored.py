@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import get_args
 
-from whet.types import Scored, Stop, sampled_count
+from whet.types import Scored, Stop, sampled_count, summed
 
 _WORDS = ("right", "wrong", "unparseable", "timed out", "crashed")
 
@@ -59,7 +59,7 @@ def _shown(scored: Scored) -> bool:
 
 def _rewards(scored: Scored) -> list[float]:
     """[G]: a trajectory's reward is the sum over its tokens, NaN if any is."""
-    return [float(reward.double().sum()) for reward in scored.rewards]
+    return summed(scored.rewards).tolist()
 
 
 def _terms(scored_P: Sequence[Scored]) -> Iterator[tuple[str, list[float]]]:

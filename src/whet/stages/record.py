@@ -87,7 +87,7 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
     """One column; the tensors of a column of lists are laid end to end, so that no number becomes an object."""
     if not isinstance(kind, pa.ListType) or pa.types.is_struct(kind.value_type):
         return pa.array(values, kind)
-    ends = np.cumsum([0, *(0 if value is None else len(value) for value in values)], dtype=np.int32)
+    ends = np.cumsum([0, *(0 if value is None else value.shape[0] for value in values)], dtype=np.int32)
     known = [value for value in values if value is not None]
     flat = pa.array(torch.cat(known).numpy() if known else [], from_pandas=False).cast(kind.value_type)
     missing = pa.array([value is None for value in values], pa.bool_())
