@@ -6,6 +6,7 @@ import inspect
 from asyncio import gather
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -81,8 +82,9 @@ def _spread(where: str, values: Sequence[object] | Tensor, trajectories: Sequenc
         return torch.cat([_of_one(where, v, t) for v, t in zip(values, trajectories, strict=True)])
     if (infinite := values.isinf()).any():
         raise ValueError(_not_finite(where, values[infinite][0].item()))
-    out = torch.zeros(sum(tokens_in(t) for t in trajectories))
-    out[last_trained(trajectories)] = values.float()
+    starts = [0, *accumulate(tokens_in(t) for t in trajectories)]
+    out = torch.zeros(starts[-1])
+    out[[start + last_trained(t) for start, t in zip(starts, trajectories, strict=False)]] = values.float()
     return out
 
 
@@ -106,14 +108,15 @@ def _not_finite(where: str, value: object) -> str:
     return f"{where} gave {value!r}; a reward must be finite, or NaN for 'no verdict'"
 
 
-def last_trained(trajectories: Sequence[Trajectory]) -> Tensor:
-    """[G]: where outcome rewards fall with all attempts laid end to end. Of each attempt, the last trained token, or
-    the last token where none is trained."""
-    trained = torch.cat([row.trained for t in trajectories for row in t.rows])
-    lengths = [tokens_in(t) for t in trajectories]
-    places = torch.where(trained, torch.arange(len(trained)), -1)
-    last = torch.full((len(lengths),), -1).scatter_reduce(0, owners(lengths), places, "amax")
-    return torch.where(last < 0, torch.tensor(lengths).cumsum(0) - 1, last)
+def last_trained(trajectory: Trajectory) -> int:
+    """Where an outcome reward falls: the last trained token, or the last token where none is trained."""
+    start = length = tokens_in(trajectory)
+    for row in reversed(trajectory.rows):
+        start -= len(row)
+        places = row.trained.numpy().nonzero()[0]
+        if len(places):
+            return start + int(places[-1])
+    return length - 1
 
 
 def totals(scored: Scored) -> Tensor:
