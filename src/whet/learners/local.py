@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,12 +13,11 @@ from torch.utils.checkpoint import checkpoint
 
 from whet.batching import microbatches
 from whet.learners.fused import fused
+from whet.learners.memory import LOGITS, Memory, Sizes, fitting, memory_of, predicted, sizes
 from whet.machines.profile import Machine
 from whet.models.lm import LM
 from whet.models.packing import pack
 from whet.types import Batch, Outputs
-
-_LOGITS = 2**24  # our choice: at most so many logits at once (64 MiB in fp32); more go in recomputed chunks
 
 
 class Local:
@@ -83,8 +83,24 @@ class Local:
         return hidden[rows.to(device), columns.to(device) - 1]
 
     def parts(self, batch: Batch) -> list[list[int]]:
-        """Row numbers of the micro-batches of a batch."""
-        return microbatches(batch, self.machine.micro_tokens, self.packs(batch))
+        """Row numbers of the micro-batches of a batch. ValueError if its longest row does not fit into memory."""
+        return microbatches(batch, self.micro_tokens(batch.tokens.shape[1]), self.packs(batch))
+
+    def micro_tokens(self, longest: int) -> int:
+        """Tokens of a micro-batch of rows of at most `longest` tokens: the machine's, or as many as fit."""
+        if self.machine.micro_tokens:
+            return self.machine.micro_tokens
+        return fitting(self.sizes, self.machine, longest, memory_of(self.machine.device))
+
+    def memory(self, longest: int, played: int, others: int = 0) -> Memory:
+        """The peak of a run whose steps have `played` tokens, in rows of at most `longest`; `others` as in
+        `predicted`."""
+        tokens = min(played, max(longest, self.micro_tokens(longest)))
+        return predicted(self.sizes, self.machine, tokens, played, others)
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        return sizes(self.lm, self.fused is not None and self.lm.packs)
 
     def packs(self, batch: Batch) -> bool:
         """Rows with media are padded, and so are those of an architecture that can not be packed."""
@@ -105,7 +121,7 @@ class Local:
                 entropy = -terms.sum(-1)
             return logp.gather(1, y[:, None]).squeeze(1), entropy
 
-        size = max(1, _LOGITS // self.lm.vocab)
+        size = max(1, LOGITS // self.lm.vocab)
         if len(states) <= size:
             return chunk(states, targets, temperature, kept)
         out = []

@@ -13,7 +13,8 @@ class Machine:
 
     device: str = "cpu"
     rows: int = 512  # rows the engine decodes at once
-    micro_tokens: int = 16384  # padded tokens of one forward and backward pass
+    # Tokens of one forward and backward pass; 0: as many as fit into its memory, up to a bound (learners.memory).
+    micro_tokens: int = 0
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast in the learner; weights and optimizer stay fp32
     checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
     threads: int = 0  # torch threads, and those of the fast engine; 0 leaves torch's own choice
@@ -21,13 +22,17 @@ class Machine:
     engine: Literal["auto", "reference", "fast"] = "auto"
 
     def __post_init__(self) -> None:
-        if self.rows < 1 or self.micro_tokens < 1:
-            raise ValueError(f"Machine.rows and micro_tokens must be at least 1, got {self.rows}, {self.micro_tokens}")
+        if self.rows < 1:
+            raise ValueError(f"Machine.rows must be at least 1, got {self.rows}")
+        if self.micro_tokens < 0:
+            raise ValueError(
+                f"Machine.micro_tokens must be at least 1, or 0 for as many as fit, got {self.micro_tokens}"
+            )
         if self.engine not in ("auto", "reference", "fast"):
             raise ValueError(f"Machine.engine must be 'auto', 'reference' or 'fast', got {self.engine!r}")
 
 
 cpu = Machine()
-cuda = Machine(device="cuda", precision="bf16", micro_tokens=65536, checkpointing=True)  # untested: no results file
+cuda = Machine(device="cuda", precision="bf16", checkpointing=True)  # untested: no results file
 
 MACHINES = {"cpu": cpu, "cuda": cuda}
