@@ -346,7 +346,7 @@ def test_scores_are_those_of_each_row_alone():
     engine = Native(shaken(TinyQwen(context=160)))
     lm = engine.lm.add_value_head()
     assert lm.value_head is not None
-    nn.init.normal_(lm.value_head.weight)
+    nn.init.normal_(lm.value_head.weight, std=0.1)  # values of about 1
     rows = [t.rows[0] for t in play(engine, MIXED, HOT)]
     said = asyncio.run(engine.score(rows, ("logprobs", "entropy", "values", "hidden")))
     for row, scored in zip(rows, said, strict=True):
