@@ -237,6 +237,15 @@ def test_a_terminal_gets_bars_and_a_file_gets_a_few_lines() -> None:
         assert terminal or len(told.getvalue().splitlines()) == 12
 
 
+def test_a_machine_profile_without_results_says_that_it_is_untested(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(RECIPE)
+    for machine, told in (("cpu", False), ("cuda,device=cpu,precision=fp32", True)):
+        shown = whet("run", recipe, "--arm", "a", "--machine", machine, "--out", tmp_path / machine[:3])
+        assert shown.exit_code == 0, shown.output
+        assert ("untested" in " ".join(shown.output.split())) is told
+
+
 def test_two_warnings_that_differ_in_numbers_are_shown_once() -> None:
     from whet.screen import Once
 

@@ -21,7 +21,7 @@ import torch
 
 from whet.describe import children, fingerprint
 from whet.files import alone, new_run_folder, read_json, write_json
-from whet.machines.profile import MACHINES, Machine
+from whet.machines.profile import MACHINES, TESTED, Machine
 from whet.metrics.evaluation import comparison, per_problem
 from whet.models.lm import save
 from whet.models.lora import Lora
@@ -205,6 +205,8 @@ def machine(order: Order) -> Machine:
 
 
 def _go(run: Run, order: Order) -> Run:
+    if (profile := order.machine.split(",")[0]) not in TESTED:
+        run.screen.warn(f"machine profile {profile!r} is untested: there is no results file of it")
     with alone(run.folder):
         asyncio.run(run.go())
         found = _report(run, order)

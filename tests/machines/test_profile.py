@@ -1,7 +1,16 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from whet.launch import Order, machine
-from whet.machines.profile import MACHINES, Machine
+from whet.machines.profile import MACHINES, TESTED, Machine
+
+
+def test_a_tested_profile_has_a_results_file():
+    for name, file in TESTED.items():
+        machine = json.loads((Path(__file__).parents[2] / file).read_text())["machine"]
+        assert (machine["gpu"] is None) is (MACHINES[name].device == "cpu")
 
 
 def said(text: str) -> Machine:
