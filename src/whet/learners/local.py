@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from whet.batching import microbatches
 from whet.learners.fused import fused
-from whet.learners.memory import LOGITS, Memory, Sizes, fitting, memory_of, predicted, sizes
+from whet.learners.memory import LOGITS, Memory, Sizes, fitting, keep_freed, memory_of, predicted, sizes
 from whet.machines.profile import Machine
 from whet.models.lm import LM
 from whet.models.packing import pack
@@ -28,6 +28,7 @@ class Local:
         self.lm = lm
         self.machine = machine
         self.fused = fused(lm) if machine.precision == "fp32" else None
+        keep_freed()
         learned = {id(parameter) for parameter in lm.learned().values()}
         for parameter in lm.parameters():
             parameter.requires_grad_(id(parameter) in learned)

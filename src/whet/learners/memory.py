@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 from bisect import bisect_right
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +21,7 @@ SHARE = 0.6  # our choice: of the machine's memory for what is predicted; the re
 MOST = {"cpu": 2**14, "cuda": 2**16}  # our choice: tokens of a micro-batch, beyond which nothing gets faster
 _PROCESS = 480 * 2**20  # measured: the interpreter with torch and transformers, once a model has learned
 _LIMIT = Path("/sys/fs/cgroup/memory.max")  # a container's own limit
+_TRIM, _MAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,19 @@ def fitting(sizes: Sizes, machine: Machine, longest: int, total: int) -> int:
     most = MOST[torch.device(machine.device).type]
     room = SHARE * total
     return max(1, bisect_right(range(1, most + 1), room, key=lambda n: predicted(sizes, machine, n, kept).total))
+
+
+def keep_freed() -> None:
+    """Let glibc keep up to 1 GiB of what was freed, and serve blocks of up to 32 MiB (its greatest threshold) from it.
+
+    A training step frees what the next one asks for again, and a page that comes back from the kernel is cleared first:
+    a tenth of a step of a model of 6M parameters. Nothing where the user has set malloc's thresholds, or without glibc.
+    """
+    chosen = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES"} & os.environ.keys()
+    if not chosen and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MAP, 2**25)
+        libc.mallopt(_TRIM, 2**30)
 
 
 def memory_of(device: str) -> int:
