@@ -246,6 +246,15 @@ def test_a_machine_profile_without_results_says_that_it_is_untested(tmp_path: Pa
         assert ("untested" in " ".join(shown.output.split())) is told
 
 
+def test_a_device_that_is_not_there_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    recipe, out = tmp_path / "mine.py", tmp_path / "run"
+    recipe.write_text(RECIPE)
+    refused(
+        whet("run", recipe, "--arm", "a", "--machine", "cpu,device=cuda:99", "--out", out), "'cuda:99'", "--machine cpu"
+    )
+    assert not out.exists()
+
+
 def test_two_warnings_that_differ_in_numbers_are_shown_once() -> None:
     from whet.screen import Once
 

@@ -110,6 +110,7 @@ class Run:
         self._optimizers: dict[str, Any] = {}
         self._noted: dict[str, float] = {}
         self._checked = False  # a check reads every prompt: once is enough
+        _reach(self.machine.device)
         for lm in self.lms.values():
             lm.to(self.machine.device)
 
@@ -334,3 +335,15 @@ class Run:
     def artifact(self, name: str, value: Any) -> None:
         """Write a JSON file of the run."""
         write_json(self.folder / name, value)
+
+
+def _reach(device: str) -> None:
+    """ValueError if there is no such device."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(
+            f"Machine.device is {device!r}, which torch can not reach here ({why}); "
+            "take --machine cpu, or install a torch that is built for it"
+        ) from error

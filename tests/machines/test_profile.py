@@ -31,6 +31,7 @@ def test_a_profile_is_named_and_fields_behind_its_name_change_it():
         ("cpu,checkpointing", "path=value"),
         ("cpu,precision=int8", "precision"),
         ("cpu,rows=0", "at least 1"),
+        ("cpu,threads=-1", "Machine.threads must be at least 1, or 0"),
     ],
 )
 def test_what_is_no_profile_is_refused(text, message):

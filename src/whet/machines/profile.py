@@ -24,6 +24,8 @@ class Machine:
     def __post_init__(self) -> None:
         if self.rows < 1:
             raise ValueError(f"Machine.rows must be at least 1, got {self.rows}")
+        if self.threads < 0:
+            raise ValueError(f"Machine.threads must be at least 1, or 0 for torch's own choice, got {self.threads}")
         if self.micro_tokens < 0:
             raise ValueError(
                 f"Machine.micro_tokens must be at least 1, or 0 for as many as fit, got {self.micro_tokens}"
