@@ -61,8 +61,7 @@ def step_seconds(spins: int, neighbours: int) -> float:
 
 
 def main(rounds: Annotated[int, typer.Option(min=1, help="Measurements of each kind, in turn.")] = 3) -> None:
-    from bench.machine import description
-    from bench.table import refresh, table
+    from bench.table import note
 
     counts, neighbours = (LIBGOMP, 1_000, 300), (0, 1)
     kinds = [(spins, beside) for spins in counts for beside in neighbours]
@@ -75,11 +74,8 @@ def main(rounds: Annotated[int, typer.Option(min=1, help="Measurements of each k
          *(f"{1000 * median(seconds[spins, beside]):.0f}" for beside in neighbours)]
         for spins in counts
     ]  # fmt: skip
-    told = description(COMMAND)
     head = ["GOMP_SPINCOUNT", "alone, ms", "beside a busy process, ms"]
-    text = f"{told['date']}, {told['machine']['cores']} cores, medians of {rounds}.\n\n{table(head, lines)}"
-    typer.echo(text)
-    refresh(PAGE, COMMAND, text)
+    typer.echo(note(PAGE, COMMAND, head, lines, rounds))
 
 
 if __name__ == "__main__":

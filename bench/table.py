@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.machine import description
 from whet.files import write_text
 
 
@@ -23,6 +24,14 @@ def refresh(page: Path, command: str, text: str) -> None:
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def note(page: Path, command: str, head: Sequence[str], lines: Sequence[Sequence[str]], rounds: int) -> str:
+    """A table of medians, with when and where it was measured; also put into the page."""
+    about = description(command)
+    text = f"{about['date']}, {about['machine']['cores']} cores, fp32, medians of {rounds}.\n\n{table(head, lines)}"
+    refresh(page, command, text)
+    return text
 
 
 def speed(results: Mapping[str, Any]) -> str:

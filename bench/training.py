@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated
 
-import torch
 import typer
 
 PAGE = Path("docs/decisions/packing.md")
@@ -24,12 +23,15 @@ _HELP = """Training steps of the bench's cases, padded, packed and fused in turn
 
 
 def main(rounds: Annotated[int, typer.Option(min=1, help="Measurements of each kind.")] = 5) -> None:
-    import whet  # bounds OpenMP's spinning
+    import whet
+
+    assert whet  # it bounds OpenMP's spinning, and has to come before torch
+    import torch
+
     from bench.arm import THREADS
     from bench.generation import problems
-    from bench.machine import description
     from bench.models import model_file
-    from bench.table import refresh, table
+    from bench.table import note
     from bench.whet_arm import stage
     from bench.workload import CASES
     from whet.batching import collate
@@ -41,7 +43,6 @@ def main(rounds: Annotated[int, typer.Option(min=1, help="Measurements of each k
     from whet.stages.learning import learn
     from whet.types import Batch
 
-    assert whet
     torch.set_num_threads(THREADS)
 
     async def played(lm: LM, name: str) -> Batch:
@@ -71,11 +72,8 @@ def main(rounds: Annotated[int, typer.Option(min=1, help="Measurements of each k
         nodes = len(pack(batch.tokens, batch.trained.int().mul(torch.arange(batch.tokens.shape[1])).amax(1)))
         times = (f"{1000 * median(seconds[way][1:]):,.0f}" for way in ways)  # the first of each is warm-up
         lines.append([name, f"{batch.tokens.numel():,}", f"{nodes:,}", *times])
-    about = description(COMMAND)
     head = ["case", "places of the rectangle", "nodes", "padded, ms", "packed, ms", "fused, ms"]
-    text = f"{about['date']}, {about['machine']['cores']} cores, fp32, medians of {rounds}.\n\n{table(head, lines)}"
-    typer.echo(text)
-    refresh(PAGE, COMMAND, text)
+    typer.echo(note(PAGE, COMMAND, head, lines, rounds))
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def test_a_stamp_changes_with_the_recipe_and_not_with_its_comments() -> None:
     assert stamp(gppo) == stamp(find(Order("gppo"))) != stamp(lite)
 
 
-RESULTS = sorted((ROOT / "results").glob("*.json"))
+RESULTS = [file for file in sorted((ROOT / "results").glob("*.json")) if "command" not in json.loads(file.read_text())]
 
 
 @pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)

@@ -19,11 +19,16 @@ Held = Mapping[str, Any]  # a results file
 
 
 def read_all(folder: Path) -> list[Held]:
-    """Every results file of a folder, papers first, by their number. ValueError for a file that is none."""
-    found = [read_json(file) for file in sorted(folder.glob("*.json"))]
-    for file, held in zip(sorted(folder.glob("*.json")), found, strict=True):
+    """Every results file of a folder, papers first, by their number; not what another command measured and says so
+    ("command": "make bench"). ValueError for a file that is neither."""
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        held = read_json(file)
+        if isinstance(held, dict) and "command" in held:
+            continue
         if not (isinstance(held, dict) and held.get("runs") and "recipe" in held):
             raise ValueError(f"{file} is no result of `whet reproduce`: remove it, or run the recipe again")
+        found.append(held)
     return sorted(found, key=lambda held: ((held.get("paper") or {}).get("id", "~"), held["recipe"]))
 
 
