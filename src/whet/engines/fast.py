@@ -311,16 +311,11 @@ class Fast:
         os.read(self.bell, 4096)
         told, tokens, logprobs, log_kept = self.told, self.tokens, self.logprobs, self.log_kept
         places = [x.ctypes.data for x in (tokens, logprobs, log_kept)]
-        more = True
-        while more:
-            count = self.lib.whet_collect(self.handle, told.ctypes.data, _MOST, *places, len(tokens))
+        while count := self.lib.whet_collect(self.handle, told.ctypes.data, _MOST, *places, len(tokens)):
             rows = told[:count].tolist()
             total = sum(row[2] for row in rows)
-            more = count == _MOST or total > len(tokens) - self.lm.context
             ids = tokens[:total].tolist()
-            arrays = [
-                torch.from_numpy(x[:total].copy()) for x in (tokens, logprobs, log_kept)
-            ]  # the buffers are reused
+            arrays = [torch.from_numpy(x[:total].copy()) for x in (tokens, logprobs, log_kept)]
             start = 0
             for number, how, length in rows:
                 end = start + length
