@@ -1,4 +1,4 @@
-"""The bench: Whet against TRL's GRPOTrainer and transformers' `generate`, on a CPU."""
+"""The bench: Whet against TRL's GRPOTrainer and transformers' `generate`, on a CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-RESULTS = Path("results/bench.json")
+RESULTS = {"cpu": Path("results/bench.json"), "cuda": Path("results/bench-cuda.json")}
+COMMANDS = {"cpu": "make bench", "cuda": "python -m bench --device cuda"}
 PAGE = Path("docs/speed.md")
 
 _HELP = """Measure whole GRPO steps, generation, training steps, start-up and peak memory, side by side with TRL.
@@ -16,6 +17,10 @@ _HELP = """Measure whole GRPO steps, generation, training steps, start-up and pe
 All of it, into results/bench.json and docs/speed.md, in about eleven minutes on two cores:
 
     python -m bench
+
+The same on a GPU, and with a larger model, into results/bench-cuda.json:
+
+    python -m bench --device cuda
 
 A quick look, which is printed and not stored:
 
@@ -26,7 +31,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(help=_HELP)
 def main(
-    case: Annotated[list[str] | None, typer.Option(help='"S add", "S long" or "M add"; all if not given.')] = None,
+    case: Annotated[
+        list[str] | None, typer.Option(help='"S add", "S long", "M add", on a GPU also "L long"; all if not given.')
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
     pairs: Annotated[int, typer.Option(min=1, help="Measured blocks of either side.")] = 8,
     out: Annotated[Path | None, typer.Option(help="Where to store the figures.")] = None,
 ) -> None:
@@ -41,19 +49,22 @@ def main(
     from bench.workload import CASES
     from whet.files import write_json
 
+    if device not in CASES:
+        raise typer.BadParameter(f"there is no device {device!r}; there are {', '.join(CASES)}")
     for name in case or ():
-        if name not in CASES:
-            raise typer.BadParameter(f"there is no case {name!r}; there are {', '.join(map(repr, CASES))}")
+        if name not in CASES[device]:
+            raise typer.BadParameter(f"there is no case {name!r}; there are {', '.join(map(repr, CASES[device]))}")
     whole = not case and pairs >= 8
-    command = "make bench" if whole else "python -m bench"
-    results = measured([CASES[name] for name in case or CASES], pairs, command, lambda text: typer.echo(text, err=True))
+    command = COMMANDS[device] if whole else "python -m bench"
+    cases = [CASES[device][name] for name in case or CASES[device]]
+    results = measured(cases, pairs, command, lambda text: typer.echo(text, err=True))
     typer.echo(speed(results))
-    target = out or (RESULTS if whole else None)
+    target = out or (RESULTS[device] if whole else None)
     if target:
         write_json(target, results)
         typer.echo(f"stored in {target}")
-    if target == RESULTS:
-        refresh(PAGE, "make bench", speed(results))
+    if target == RESULTS[device]:
+        refresh(PAGE, COMMANDS[device], speed(results))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
+import torch
+
 THREADS = len(os.sched_getaffinity(0))  # of torch, in every arm
 
 
@@ -44,6 +46,8 @@ class Worker:
 
     def done(self, tokens: int, playing: float) -> None:
         """A step is done. Returns when the next one shall begin; raises `Over` if there is none."""
+        if on_gpu():
+            torch.cuda.synchronize()
         now, block = time.perf_counter(), self._block
         block.steps, block.tokens = block.steps + 1, block.tokens + tokens
         block.seconds, block.playing = block.seconds + now - self._since, block.playing + playing
@@ -85,7 +89,7 @@ class Arm:
         return self._hear()
 
     def end(self) -> Any:
-        """Let it end what it does: the most memory it ever held, in bytes, or what it told when the next thing that it
+        """Let it end what it does: its `peak_memory`, or what it told when the next thing that it
         was made for was ready."""
         self.pipe.send(0)
         return self._hear()
@@ -104,9 +108,12 @@ class Arm:
             raise RuntimeError(f"the process of {self.run.__module__} ended early; its error stands above") from None
 
 
-def _enter(run: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
-    import torch
+def on_gpu() -> bool:
+    """Whether this process has used one."""
+    return torch.cuda.is_available() and torch.cuda.is_initialized()
 
+
+def _enter(run: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
     torch.set_num_threads(THREADS)
     try:
         run(pipe, *arguments)
@@ -115,7 +122,10 @@ def _enter(run: Callable[..., None], pipe: Connection, *arguments: Any) -> None:
 
 
 def peak_memory() -> int:
-    """The most memory this process ever held, in bytes (VmHWM, which other processes' memory is not part of)."""
+    """The most memory this process ever held, in bytes: of the GPU, where it used one (what torch reserved there);
+    else of the machine (VmHWM, which other processes' memory is not part of)."""
+    if on_gpu():
+        return torch.cuda.max_memory_reserved()
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

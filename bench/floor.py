@@ -12,7 +12,10 @@ values. The backward pass takes twice as much. So
     generation >= F / rate,   training step >= 3 F / rate,   whole step >= 4 F / rate,
 
 where the rate is the most fp32 operations per second that oneDNN's or torch's linear layer reached on any of the
-model's own shapes. Everything else (norms, softmax, sampling, reading weights and caches, Python) counts as waste.
+model's own shapes; on a GPU, that of a product of two large matrices. Everything else (norms, softmax, sampling,
+reading weights and caches, Python) counts as waste.
+
+On a GPU, decoding is bound by memory: see `decoding_bytes`.
 """
 
 from __future__ import annotations
@@ -84,6 +87,33 @@ def forward_operations(shape: Shape, groups: Sequence[tuple[int, Sequence[int]]]
 def _places(before: int, count: int) -> int:
     """(before + 1) + ... + (before + count)."""
     return count * before + count * (count + 1) // 2
+
+
+def decoding_bytes(shape: Shape, groups: Sequence[tuple[int, Sequence[int]]], together: int, number: int = 4) -> int:
+    """Bytes that decoding has to read, with `together` groups in one batch and `number` bytes to a weight: for every
+    token of the batch's longest completion all weights once, and for every token of a completion the keys and values
+    of the tokens before it and its own."""
+    steps = sum(max(max(c) for _, c in groups[i : i + together]) for i in range(0, len(groups), together))
+    places = sum(_places(prompt, length) for prompt, lengths in groups for length in lengths)
+    weights = shape.parameters + shape.width * shape.vocab
+    return number * (steps * weights + 2 * shape.layers * shape.kv_heads * shape.head * places)
+
+
+def of_gpu(precision: str, seconds: float = 0.5) -> dict[str, float]:
+    """The most operations per second of a product of two matrices of 8192 x 8192, and the most bytes per second of a
+    copy of 2 GiB, read and written."""
+    size, dtype = 8192, torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = torch.randn(2, size, size, device="cuda").to(dtype)
+    source = torch.randn(2**29, device="cuda")
+    into = torch.empty_like(source)
+
+    def finished(call: Callable[[], Tensor]) -> Tensor:
+        out = call()
+        torch.cuda.synchronize()
+        return out
+
+    best = 2 * size**3 / _fastest(lambda: finished(lambda: a @ b), seconds)
+    return {"best": best, "bytes": 2 * source.nbytes / _fastest(lambda: finished(lambda: into.copy_(source)), seconds)}
 
 
 def rate(shape: Shape, counts: Sequence[int], seconds: float = 0.15) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import itertools
 import time
 from multiprocessing.connection import Connection
@@ -18,12 +17,13 @@ from whet.randomness import stream
 from whet.rollouts.sample import Sample
 from whet.types import Decoding, Problem, sampled_count, tokens_in
 
+KERNELS = "reference, no graphs"  # a tier that is launched kernel by kernel, on a GPU
 _LAW = 4  # steps that show how long completions are
 
 
-def tiers() -> list[str]:
-    """The engine's tiers that this version of Whet has."""
-    return ["reference", "fast"] if "engine" in inspect.signature(Native).parameters else ["reference"]
+def tiers(case: Case) -> list[str]:
+    """The engine's ways to play a case: its tiers on a CPU; on a GPU the reference tier with and without graphs."""
+    return ["reference", "fast"] if case.device == "cpu" else ["reference", KERNELS]
 
 
 def problems(case: Case, step: int, count: int = PROBLEMS) -> list[Problem]:
@@ -32,9 +32,9 @@ def problems(case: Case, step: int, count: int = PROBLEMS) -> list[Problem]:
 
 def whet(pipe: Connection, case: Case, folder: Path, tier: str) -> None:
     """Tells, beside, (length of the prompt, lengths of the completions) of every problem of the first steps."""
-    lm = load(str(folder))
-    chosen: dict[str, Any] = {"engine": tier} if len(tiers()) > 1 else {}
-    engine = Native(lm, rows=512, **chosen)
+    engine = Native(load(str(folder)).to(case.device), rows=512, engine="fast" if tier == "fast" else "reference")
+    if tier == KERNELS:
+        engine.replays = None
     sample = Sample(GROUP, Decoding(max_tokens=case.longest))
     worker = Worker(pipe)
 
@@ -65,7 +65,8 @@ def transformers(pipe: Connection, case: Case, folder: Path) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     logging.disable_progress_bar()
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.eval().to(case.device)
     eos = tokenizer.eos_token_id
     config = GenerationConfig(
         max_new_tokens=case.longest, do_sample=True, temperature=1.0, top_p=1.0, top_k=0,
@@ -78,7 +79,7 @@ def transformers(pipe: Connection, case: Case, folder: Path) -> None:
         messages = [p.prompt for p in problems(case, step) for _ in range(GROUP)]
         inputs = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, padding=True, return_tensors="pt", return_dict=True
-        )
+        ).to(case.device)
         with torch.no_grad():
             out = model.generate(**inputs, generation_config=config)[:, inputs["input_ids"].shape[1] :]
         ended = (out == eos).int().cumsum(1)

@@ -15,7 +15,7 @@ from bench import floor, machine, race
 from bench.arm import THREADS
 from bench.models import model_file
 from bench.startup import startup
-from bench.workload import Case
+from bench.workload import PROBLEMS, Case
 
 Groups = list[tuple[int, list[int]]]
 
@@ -28,8 +28,10 @@ def measured(cases: Sequence[Case], pairs: int, command: str, say: Callable[[str
     for case in cases:
         for part, value in one(case, model_file(case), pairs, say).items():
             out.setdefault(part, {})[case.name] = value
-    say("start-up")
-    return {**out, "startup_seconds": startup(), "seconds": time.monotonic() - started}
+    if all(case.device == "cpu" for case in cases):
+        say("start-up")
+        out["startup_seconds"] = startup()
+    return {**out, "seconds": time.monotonic() - started}
 
 
 def one(case: Case, folder: Path, pairs: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def one(case: Case, folder: Path, pairs: int, say: Callable[[str], None]) -> dic
             name: alone.ratio(name, "transformers") for name in alone.blocks if name != "transformers"
         },
         "workload": law(groups),
-        "floor": shares(folder, groups, steps, alone),
+        "floor": shares(case, folder, groups, steps, alone),
         "trl_settings": str(settings),
         "trl_settings_tried": tried,
     }
@@ -70,12 +72,16 @@ def law(groups: Groups) -> dict[str, float]:
     }
 
 
-def shares(folder: Path, groups: Groups, steps: race.Raced, alone: race.Raced) -> dict[str, Any]:
-    """The share of the time that the necessary arithmetic would take at the machine's best rate; see `floor`."""
+def shares(case: Case, folder: Path, groups: Groups, steps: race.Raced, alone: race.Raced) -> dict[str, Any]:
+    """The share of the time that the necessary arithmetic would take at the machine's best rate, and on a GPU that of
+    generation that reading memory would take; see `floor`."""
     shape = floor.Shape.of(AutoConfig.from_pretrained(folder))
     tokens = sum(sum(completions) for _, completions in groups)
     per_token = floor.forward_operations(shape, groups) / tokens
-    rate = floor.rate(shape, [128, int(steps.figures("whet")["tokens_per_step"])])
+    if case.device == "cpu":
+        rate = floor.rate(shape, [128, int(steps.figures("whet")["tokens_per_step"])])
+    else:
+        rate = floor.of_gpu(case.precision)
 
     def share(part: str, rates: float) -> float:
         return floor.PARTS[part] * per_token * rates / rate["best"]
@@ -84,7 +90,12 @@ def shares(folder: Path, groups: Groups, steps: race.Raced, alone: race.Raced) -
     for name in steps.blocks:
         figures = steps.figures(name)
         training[name] = share("training", 1e3 * figures["tokens_per_step"] / figures["training_ms"])
+    reading = {}
+    if "bytes" in rate:
+        per_token_read = floor.decoding_bytes(shape, groups, PROBLEMS) / tokens
+        reading = {n: per_token_read * alone.figures(n)["tokens_per_second"] / rate["bytes"] for n in alone.blocks}
     return {
+        "reading": reading,
         "operations_per_second": rate,
         "operations_per_token": per_token,
         "generation": {n: share("generation", alone.figures(n)["tokens_per_second"]) for n in alone.blocks},

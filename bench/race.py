@@ -73,7 +73,7 @@ def whole_step(case: Case, folder: Path, settings: Settings, pairs: int) -> Race
 
 def generation_alone(case: Case, folder: Path, pairs: int) -> Raced:
     """The tiers of Whet's engine, and `generate` of transformers."""
-    arms = {f"whet {tier}": Arm(generation.whet, (case, folder, tier)) for tier in generation.tiers()}
+    arms = {f"whet {tier}": Arm(generation.whet, (case, folder, tier)) for tier in generation.tiers(case)}
     return race({"transformers": Arm(generation.transformers, (case, folder)), **arms}, case.steps, pairs)
 
 

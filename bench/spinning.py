@@ -36,7 +36,7 @@ def child() -> None:
     from whet.models.lm import load
     from whet.run import Run, Silent
 
-    case = CASES["S add"]
+    case = CASES["cpu"]["S add"]
     lm = load(str(model_file(case)))
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), 0, {"policy": lm}, [stage(case, _STEPS)], Machine(threads=THREADS), Silent())

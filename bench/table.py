@@ -37,12 +37,15 @@ def note(page: Path, command: str, head: Sequence[str], lines: Sequence[Sequence
 def speed(results: Mapping[str, Any]) -> str:
     """The tables of results/bench.json."""
     machine, packages = results["machine"], results["packages"]
+    gpu = f"one {machine['gpu']}, " if machine.get("gpu") else ""
     about = (
-        f"{results['date']}, {machine['cores']} cores ({machine['cpu']}, {machine['instructions']}), fp32, "
+        f"{results['date']}, {gpu}{machine['cores']} cores ({machine['cpu']}, {machine['instructions']}), fp32, "
         f"TRL {packages.get('trl', '?')}, transformers {packages['transformers']}, torch {packages['torch']}, "
         f"{results['pairs']} pairs of blocks in turn."
     )
-    parts = [about, _steps(results), _generation(results), _work(results), _startup(results)]
+    parts = [about, _steps(results), _generation(results), _work(results)]
+    if "startup_seconds" in results:
+        parts.append(_startup(results))
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -86,17 +89,20 @@ def _generation(results: Mapping[str, Any]) -> str:
     lines = []
     for case, arms in results["generation"].items():
         for name, figures in arms.items():
-            ratio = results["generation_over_transformers"][case].get(name)
+            tier, _, how = name.removeprefix("whet ").partition(", ")
+            ratio, floor = results["generation_over_transformers"][case].get(name), results["floor"][case]
+            reading = floor.get("reading")
             lines.append(
                 [
                     case,
-                    "transformers `generate`" if name == "transformers" else f"Whet, {name.removeprefix('whet ')} tier",
+                    "transformers `generate`" if name == "transformers" else f"Whet, {tier} tier{how and ', ' + how}",
                     f"{figures['tokens_per_second']:,.0f}",
                     f"{ratio['median']:.1f} ({ratio['min']:.1f})" if ratio else "",
-                    f"{100 * results['floor'][case]['generation'][name]:.0f}",
+                    f"{100 * (reading or floor['generation'])[name]:.0f}",
                 ]
             )
-    return table(["generation alone", "", "tokens/s", "ratio (least)", "% of floor"], lines)
+    kind = "% of the memory's floor" if any(f.get("reading") for f in results["floor"].values()) else "% of floor"
+    return table(["generation alone", "", "tokens/s", "ratio (least)", kind], lines)
 
 
 def _work(results: Mapping[str, Any]) -> str:

@@ -43,19 +43,20 @@ def main(rounds: Annotated[int, typer.Option(min=1, help="Measurements of each k
     from whet.stages.learning import learn
     from whet.types import Batch
 
+    cases = CASES["cpu"]
     torch.set_num_threads(THREADS)
 
     async def played(lm: LM, name: str) -> Batch:
-        rl, models = stage(CASES[name]), {"policy": Native(lm, rows=512)}
-        groups = await asyncio.gather(*(rl.rollout(models, p, i) for i, p in enumerate(problems(CASES[name], 0))))
+        rl, models = stage(cases[name]), {"policy": Native(lm, rows=512)}
+        groups = await asyncio.gather(*(rl.rollout(models, p, i) for i, p in enumerate(problems(cases[name], 0))))
         scored = await asyncio.gather(*(rl.reward(models, group) for (group,) in groups))
         scored = [replace(s, group=replace(s.group, slot=i)) for i, s in enumerate(scored)]
         return collate(scored, rl.advantage(scored))
 
     lines = []
-    for name in CASES:
-        lm = load(str(model_file(CASES[name])))
-        batch, train = asyncio.run(played(lm, name)), stage(CASES[name]).train["policy"]
+    for name in cases:
+        lm = load(str(model_file(cases[name])))
+        batch, train = asyncio.run(played(lm, name)), stage(cases[name]).train["policy"]
         ways = {way: Local(copy.deepcopy(lm), Machine(), **train.adamw) for way in ("padded", "packed", "fused")}
         ways["padded"].packs = lambda batch: False  # pyright: ignore[reportAttributeAccessIssue]
         ways["padded"].fused = ways["packed"].fused = None

@@ -1,4 +1,4 @@
-"""TRL's side: its GRPOTrainer on a CPU, told to do the same work, in the settings that were fastest.
+"""TRL's side: its GRPOTrainer, told to do the same work, in the settings that were fastest.
 
 Of its losses, "dapo" is Whet's `TokenMean`: the sum over all completion tokens of the step divided by their number.
 ("bnpo" divides within each micro-batch and takes the mean of these, which is the same for a single micro-batch only.)
@@ -85,8 +85,8 @@ def _train(worker: Worker, case: Case, folder: Path, settings: Settings) -> None
     with tempfile.TemporaryDirectory() as out:
         config = GRPOConfig(
             output_dir=out,
-            use_cpu=True,
-            bf16=False,
+            use_cpu=case.device == "cpu",
+            bf16=case.precision == "bf16",
             gradient_checkpointing=False,
             per_device_train_batch_size=settings.rows,
             gradient_accumulation_steps=PROBLEMS * GROUP // settings.rows,

@@ -62,6 +62,7 @@ def prompts(lm: LM, case: Case, count: int = PROBLEMS) -> list[list[int]]:
 
 def run(pipe: Connection, case: Case, folder: Path, machine: Machine | None = None) -> None:
     lm = load(str(folder))
+    machine = machine or Machine(case.device, precision=case.precision, threads=THREADS)
     screen = Steps(Worker(pipe), prompts(lm, case))
     with tempfile.TemporaryDirectory() as runs:
-        asyncio.run(Run(Path(runs), 0, {"policy": lm}, [stage(case)], machine or Machine(threads=THREADS), screen).go())
+        asyncio.run(Run(Path(runs), 0, {"policy": lm}, [stage(case)], machine, screen).go())

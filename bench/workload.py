@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -26,8 +26,8 @@ _LOG_MEDIAN, _LOG_SPREAD = 2.85, 0.95
 
 
 def model(size: str, longest: int = 128) -> TinyQwen:
-    """S is about 1M parameters, M about 6M."""
-    width, layers, heads = {"S": (128, 4, 4), "M": (256, 6, 8)}[size]
+    """S is about 1M parameters, M about 6M, L, which is for GPUs, about 290M."""
+    width, layers, heads = {"S": (128, 4, 4), "M": (256, 6, 8), "L": (896, 24, 14)}[size]
     context = max(_CONTEXT, longest + 64)
     return TinyQwen(
         width, layers, heads, heads // 2, inter=4 * width, context=context, tokenizer="char", alphabet=_ALPHABET
@@ -110,6 +110,8 @@ class Case:
     kind: Literal["add", "long"]
     steps: int  # of one measured block, about two seconds of the slower side
     trained: int  # steps of imitation that give the model its lengths
+    device: str = "cpu"
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16: the training step's forward pass is autocast, on both sides
 
     @property
     def name(self) -> str:
@@ -124,4 +126,9 @@ class Case:
         return LONGEST[self.kind]
 
 
-CASES = {case.name: case for case in (Case("S", "add", 4, 200), Case("S", "long", 1, 100), Case("M", "add", 1, 100))}
+_EVERYWHERE = (Case("S", "add", 4, 200), Case("S", "long", 1, 100), Case("M", "add", 1, 100))
+_LARGE = Case("L", "long", 1, 150, precision="bf16")
+CASES = {
+    "cpu": {case.name: case for case in _EVERYWHERE},
+    "cuda": {case.name: replace(case, device="cuda") for case in (*_EVERYWHERE, _LARGE)},
+}  # by device

@@ -49,3 +49,10 @@ def test_the_best_rate_is_the_most_that_a_kernel_reached() -> None:
     rate = floor.rate(SMALL, [8], seconds=0.001)
     assert rate["best"] == pytest.approx(max(value for name, value in rate.items() if name != "best"))
     assert rate["best"] > 0
+
+
+def test_decoding_reads_the_weights_once_a_step_and_each_context_once_a_token() -> None:
+    # Two batches: the longest completions are of 3 and of 1 tokens, so the weights are read 4 times.
+    groups = [(2, [1, 3]), (4, [2]), (1, [1])]
+    places = 3 + (3 + 4 + 5) + (5 + 6) + 2
+    assert floor.decoding_bytes(SMALL, groups, 2) == 4 * (4 * (144 + 4 * 10) + 2 * 1 * 1 * 2 * places)

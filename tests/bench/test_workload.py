@@ -8,7 +8,7 @@ from whet.stages.sft import worked
 
 def lengths(kind: str) -> list[int]:
     """Tokens of the solutions that the models imitate, end-of-sequence included."""
-    codec, task = model("S").build(0).codec, CASES[f"S {kind}"].task
+    codec, task = model("S").build(0).codec, CASES["cpu"][f"S {kind}"].task
     texts = (str(task.problem("train", i).info["solution"]) for i in range(2000))
     return [len(codec.tokenizer.encode(text, add_special_tokens=False)) + 1 for text in texts]
 
@@ -47,7 +47,7 @@ def test_columns_carry() -> None:
 
 @pytest.mark.parametrize("kind", ["add", "long"])
 def test_solutions_are_right_and_fit_the_context(kind: str) -> None:
-    lm, task = model("S").build(0), CASES[f"S {kind}"].task
+    lm, task = model("S").build(0), CASES["cpu"][f"S {kind}"].task
     for i in range(200):
         problem = task.problem("train", i)
         assert right(str(problem.info["solution"]), problem.answer)

@@ -42,6 +42,11 @@ class Block:
         self.tensors = tuple(x.new_zeros(x.shape[0], rows, x.shape[1], room, x.shape[3]) for x in like)
         self.rows, self.width, self.room = rows, width, room
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(tensor.nbytes for tensor in self.tensors)
+
     def fill(self, rows: slice, parts: Sequence[Part]) -> None:
         """Put the parts of one context into each of `rows`."""
         end = self.width

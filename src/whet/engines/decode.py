@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from whet.engines.cache import Block
+from whet.engines.graphs import Replays
 from whet.engines.reading import Context, Reader
 from whet.engines.sampling import Chosen, choose
 from whet.engines.stops import StopStrings
@@ -59,9 +60,12 @@ class Growing:
         return row, tracks
 
 
-async def wave(reader: Reader, rows: Sequence[Growing], limit: int) -> AsyncIterator[Growing]:
-    """Write all `rows`, at most `limit` at a time, and give each as soon as it has ended."""
-    going = Wave(reader, rows, limit)
+async def wave(
+    reader: Reader, rows: Sequence[Growing], limit: int, replays: Replays | None = None
+) -> AsyncIterator[Growing]:
+    """Write all `rows`, at most `limit` at a time, and give each as soon as it has ended. With `replays` a step is
+    played as a graph."""
+    going = Wave(reader, rows, limit, replays)
     while going.alive:
         ended = going.step()
         for row in ended:
@@ -77,8 +81,8 @@ class Wave:
     ended stay until enough of them can make way for others, or let the block shrink.
     """
 
-    def __init__(self, reader: Reader, rows: Sequence[Growing], limit: int) -> None:
-        self.reader, self.lm, self.limit = reader, reader.lm, limit
+    def __init__(self, reader: Reader, rows: Sequence[Growing], limit: int, replays: Replays | None = None) -> None:
+        self.reader, self.lm, self.limit, self.replays = reader, reader.lm, limit, replays
         self.queue = list(rows)  # those that have not begun
         self.batch: list[Growing] = []
         self.going: list[int] = []  # places in the batch of the rows that have not ended
@@ -88,6 +92,8 @@ class Wave:
         self.steps = 0
         self.stops = {r.decoding.stop: StopStrings(r.decoding.stop, self.lm.codec.text) for r in rows}
         reader.prefixes.check(self.lm)
+        if replays is not None:
+            replays.check()
         if rows:
             self._admit()
 
@@ -172,36 +178,47 @@ class Wave:
             self.block.fill(rows, context.parts)
         self.going = list(range(len(self.batch)))
         self.kinds = _kinds(self.batch, self.going)
-        self.cache = self.block.cache(self.reader.shapes, len(self.batch))
         self.positions = torch.tensor(lengths, device=self.lm.device)
-        columns = torch.arange(self.block.room, device=self.lm.device)
-        hidden = self.block.width - self.positions
-        self.mask = columns >= hidden[:, None] if min(lengths) < self.block.width else None
+        if self.replays is None:
+            self.cache = self.block.cache(self.reader.shapes, len(self.batch))
+            columns = torch.arange(self.block.room, device=self.lm.device)
+            hidden = self.block.width - self.positions
+            self.mask = columns >= hidden[:, None] if min(lengths) < self.block.width else None
         return order
 
     def _make_room(self, order: Sequence[int], longest: int, read: Sequence[Context]) -> None:
         """The rows of `order` move together, into a new block if the old one is too small for all of the batch."""
         old, rows = self.block, len(self.batch)
-        if rows <= old.rows and longest <= old.width < old.room:
+        suits = rows <= old.rows if self.replays is None else self.replays.suits(old, rows)
+        if suits and longest <= old.width < old.room:
             old.move(order)
             return
         left = max(row.room - len(row.ids) for row in self.batch)
         room = longest + min(max(_SPARE, longest), left)
         like = tuple(tensor[:, 0] for tensor in old.tensors) if order else read[0].parts[0]
-        self.block = Block(like, rows, longest, room)
+        if self.replays is None:
+            self.block = Block(like, rows, longest, room)
+        else:
+            self.block = self.replays.block(like, rows, longest, room, old)
         if order:
             self.block.copy(old, order)
 
     def _forward(self, tokens: Tensor) -> Tensor:
         """[B, H] after one more token [B] in every row."""
         self.block.width += 1
+        with steady(self.lm):  # nobody learns during a wave
+            hidden = self._states(tokens)
+        self.positions = (self.positions + 1).clamp(max=self.lm.context - 1)  # rows that have ended go no further
+        return hidden
+
+    def _states(self, tokens: Tensor) -> Tensor:
+        if self.replays is not None:
+            return self.replays.forward(self.block, tokens, self.positions, self.reader.shapes)
         inputs = {"position_ids": self.positions[:, None]} if self.reader.takes_positions else {}
         inputs |= {"input_ids": tokens[:, None]}
         if self.mask is not None:
             inputs["attention_mask"] = self.mask[:, : self.block.width]
-        with steady(self.lm):  # nobody learns during a wave
-            out = self.lm.backbone(**inputs, past_key_values=self.cache, use_cache=True)
-        self.positions = (self.positions + 1).clamp(max=self.lm.context - 1)  # rows that have ended go no further
+        out = self.lm.backbone(**inputs, past_key_values=self.cache, use_cache=True)
         return out.last_hidden_state[:, -1]
 
     def _keep(self, i: int) -> None:

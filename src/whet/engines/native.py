@@ -13,6 +13,7 @@ from torch import Tensor
 from whet import idle
 from whet.engines.decode import Growing, wave
 from whet.engines.fast import Tier, choose_tier
+from whet.engines.graphs import Replays, replayable
 from whet.engines.reading import Reader
 from whet.engines.scores import batches, scores
 from whet.models import surgery
@@ -45,7 +46,8 @@ class Native:
     took. A row's answer comes as soon as the row has ended.
 
     Where the fast tier (`whet.engines.fast`) can play the model, rows are sampled as soon as they are asked for, and
-    waves are for scores and for rows that it does not take. `engine`: "auto", or which tier it has to be; `notice`: a
+    waves are for scores and for rows that it does not take. On a GPU decode steps are captured as graphs (`replays`)
+    where the model allows it. `engine`: "auto", or which tier it has to be; `notice`: a
     line that says why it is not the fast one, where nobody asked for that.
 
     Keys and values of what was read and written are kept, up to `memory` bytes of them, so that a context that goes on
@@ -77,6 +79,7 @@ class Native:
         self.reader = Reader(lm, memory)
         self.version = version
         self.waves = 0
+        self.replays = Replays(lm) if replayable(lm) else None
         self.fast, self.notice = choose_tier(lm, rows, memory, engine)
         self._waiting: list[_Request] = []
         self._pump: asyncio.Task | None = None
@@ -195,7 +198,7 @@ class Native:
         owner = {id(r.growing): r for r in requests}
         growing = [r.growing for r in requests if r.growing is not None]
         self.waves += bool(growing)
-        async for row in wave(self.reader, growing, self.rows):
+        async for row in wave(self.reader, growing, self.rows, self.replays):
             done = owner[id(row)].done
             if not done.done():
                 done.set_result(row)
