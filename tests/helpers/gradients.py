@@ -14,7 +14,7 @@ from whet.machines.profile import Machine
 from whet.models.lm import LM
 from whet.objectives.clip import Clip
 from whet.objectives.with_entropy import WithEntropy
-from whet.stages.learning import Train
+from whet.stages.learning import Train, to
 from whet.types import Batch, Credit, Trajectory, tokens_in
 
 GRPO = Train(WithEntropy(Clip(), coef=0.01), lr=1e-3, clip_norm=0.0)
@@ -36,6 +36,7 @@ def gradients(lm: LM, way: str, batch: Batch, **machine: Any) -> tuple[dict[str,
     who = learner(lm, way, **machine)
     batch = replace(batch, weights=GRPO.weighting(batch))
     outputs = who.forward(batch, GRPO.needs)
+    batch = to(batch, who.machine.device)
     loss, _ = GRPO.objective(outputs, batch)
     (loss * batch.weights).sum().backward()
     found = {name: p.grad.clone() for name, p in lm.named_parameters() if p.grad is not None}

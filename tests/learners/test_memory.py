@@ -16,19 +16,18 @@ from typing import Any
 
 import pytest
 import torch
-import transformers as hf
 from helpers.architectures import model
 from helpers.model_small import shaken
 from helpers.runs import sums
+from helpers.sized import built, shape
 
 from whet.engines.native import Native
 from whet.learners.local import Local
 from whet.learners.memory import KEPT, MOST, Memory, fitting, memory_of, predicted
 from whet.machines.profile import Machine
-from whet.models.codec import Codec
 from whet.models.lm import LM
 from whet.models.packing import pack
-from whet.models.tiny import TinyQwen, character_tokenizer
+from whet.models.tiny import TinyQwen
 from whet.objectives.clip import Clip
 from whet.rollouts.sample import Sample
 from whet.run import Run
@@ -41,14 +40,6 @@ GIB = 2**30
 TRAIN = Train(Clip(), lr=1e-4)
 
 # -- one run, in this process -----------------------------------------------------------------------------------------
-
-
-def built(kind: str, context: int, **sizes: int) -> LM:
-    """Random weights; far more tokens than the tokenizer knows, so that rows go on to their last token."""
-    kinds = {"qwen2": (hf.Qwen2Config, hf.Qwen2ForCausalLM), "qwen3": (hf.Qwen3Config, hf.Qwen3ForCausalLM)}
-    config, make = kinds[kind]
-    torch.manual_seed(0)
-    return LM(make(config(max_position_embeddings=context, **sizes)), Codec(character_tokenizer()))
 
 
 def some(group: Group) -> torch.Tensor:
@@ -105,13 +96,6 @@ def ran(**what: Any) -> tuple[int, Memory, dict[str, Any]]:
 
 
 # -- whole runs -------------------------------------------------------------------------------------------------------
-
-
-def shape(width: int, layers: int, heads: int, vocab: int, **more: Any) -> dict[str, Any]:
-    """Sizes as transformers names them; two heads share a key, and the feed-forward layer has four widths."""
-    inner = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers}
-    outer = {"num_attention_heads": heads, "num_key_value_heads": heads // 2, "vocab_size": vocab}
-    return {**inner, **outer, "tie_word_embeddings": True, **more}
 
 
 RUNS: dict[str, dict[str, Any]] = {
