@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,7 +36,7 @@ def main(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, or cuda.")] = "cpu",
     pairs: Annotated[int, typer.Option(min=1, help="Measured blocks of either side.")] = 8,
-    out: Annotated[Path | None, typer.Option(help="Where to store the figures.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to store the figures, after every case.")] = None,
 ) -> None:
     missing = [name for name in ("trl", "datasets") if importlib.util.find_spec(name) is None]
     if missing:
@@ -54,10 +54,15 @@ def main(
     for name in case or ():
         if name not in CASES[device]:
             raise typer.BadParameter(f"there is no case {name!r}; there are {', '.join(map(repr, CASES[device]))}")
-    whole = not case and pairs >= 8
+    whole = not case and pairs >= 6
     command = COMMANDS[device] if whole else "python -m bench"
     cases = [CASES[device][name] for name in case or CASES[device]]
-    results = measured(cases, pairs, command, lambda text: typer.echo(text, err=True))
+
+    def keep(results: dict[str, Any]) -> None:
+        if out:
+            write_json(out, results)
+
+    results = measured(cases, pairs, command, lambda text: typer.echo(text, err=True), keep)
     typer.echo(speed(results))
     target = out or (RESULTS[device] if whole else None)
     if target:

@@ -20,14 +20,21 @@ from bench.workload import PROBLEMS, Case
 Groups = list[tuple[int, list[int]]]
 
 
-def measured(cases: Sequence[Case], pairs: int, command: str, say: Callable[[str], None]) -> dict[str, Any]:
-    """Everything that results/bench.json holds."""
+def measured(
+    cases: Sequence[Case],
+    pairs: int,
+    command: str,
+    say: Callable[[str], None],
+    keep: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
+    """Everything that results/bench.json holds. `keep` is given what there is after every case."""
     started = time.monotonic()
     torch.set_num_threads(THREADS)
     out: dict[str, Any] = {**machine.description(command), "threads": THREADS, "pairs": pairs}
     for case in cases:
         for part, value in one(case, model_file(case), pairs, say).items():
             out.setdefault(part, {})[case.name] = value
+        keep(out)
     if all(case.device == "cpu" for case in cases):
         say("start-up")
         out["startup_seconds"] = startup()

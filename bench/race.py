@@ -93,6 +93,8 @@ def best_settings(case: Case, folder: Path, tried: Sequence[Settings]) -> tuple[
 
 def candidates(case: Case) -> list[Settings]:
     """Kinds of attention and sizes of a micro-batch for every case; on the smallest also what was slower everywhere."""
+    if case.device != "cpu":
+        return [Settings(), Settings(attention="eager"), *([] if case.size == "L" else [Settings(64)])]
     grid = [Settings(), Settings(64), Settings(128, "eager"), Settings(64, "eager"), Settings(32, "eager")]
     if case.name != "S add":
         return grid

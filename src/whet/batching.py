@@ -37,6 +37,7 @@ def collate(kept_P: Sequence[Scored], credit: Credit) -> Batch:
     lines: list[_Line] = []
     trajectory_number = 0
     for group_number, scored in enumerate(kept_P):
+        terms_G = {name: values_G.tolist() for name, values_G in scored.terms.items()}
         for g, trajectory in enumerate(scored.group.trajectories):
             lengths = [len(row) for row in trajectory.rows]
             advantages = credit.advantages[group_number][g].split(lengths)
@@ -54,7 +55,7 @@ def collate(kept_P: Sequence[Scored], credit: Credit) -> Batch:
                         advantages[i],
                         targets[i] if targets is not None else None,
                         {name: track[here] for name, track in trajectory.tracks.items()},
-                        {name: float(values_G[g]) for name, values_G in scored.terms.items()},
+                        {name: values[g] for name, values in terms_G.items()},
                         trajectory_number,
                         group_number,
                         scored.group.name,

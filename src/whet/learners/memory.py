@@ -19,7 +19,8 @@ LOGITS = 2**24  # our choice: the learner holds at most so many logits at once (
 KEPT = 2**30  # bytes of keys and values that an engine keeps: the default of engines.native.Native
 SHARE = 0.6  # our choice: of the machine's memory for what is predicted; the rest is for what is not, and for others
 MOST = {"cpu": 2**14, "cuda": 2**16}  # our choice: tokens of a micro-batch, beyond which nothing gets faster
-_PROCESS = 480 * 2**20  # measured: the interpreter with torch and transformers, once a model has learned
+# Measured: the interpreter with torch and transformers, once a model has learned; CUDA's context with its libraries.
+_PROCESS = {"cpu": 480 * 2**20, "cuda": 840 * 2**20}
 _LIMIT = Path("/sys/fs/cgroup/memory.max")  # a container's own limit
 _TRIM, _MAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
 
@@ -124,7 +125,7 @@ def predicted(sizes: Sizes, machine: Machine, tokens: int, played: int = 0, othe
     rows = min(tokens, max(1, LOGITS // sizes.vocab))
     head = 4 * sizes.vocab * sizes.width  # the output head's gradient, before it is added to the embedding's
     return Memory(
-        process=_PROCESS,
+        process=_PROCESS.get(torch.device(machine.device).type, _PROCESS["cuda"]),
         weights=4 * sizes.parameters,
         copies=copies,
         optimizer=8 * sizes.learned,

@@ -86,7 +86,11 @@ def _products(
 def _fused(
     q: Tensor, k: Tensor, v: Tensor, bucket: Bucket, scaling: float, window: int | None, softcap: float | None
 ) -> Tensor:
-    """[n, Q, heads, D] by torch's own kernel, which keeps no [Q, K] in memory."""
+    """[n, Q, heads, D] by torch's own kernel, which keeps no [Q, K] in memory. On a GPU it takes a mask and shared key
+    heads only one at a time, and with both falls back to one that does keep it."""
+    shared = q.shape[2] // k.shape[2]
+    if shared > 1 and q.device.type != "cpu":
+        k, v = (x.repeat_interleave(shared, 2) for x in (k, v))
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     out = F.scaled_dot_product_attention(
         q, k, v, attn_mask=bucket.mask(window), scale=scaling, enable_gqa=q.shape[1] != k.shape[1]

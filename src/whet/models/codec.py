@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
 from whet.models import surgery
 from whet.types import Content, Media, Message, Problem, Trajectory, Turn
@@ -25,6 +26,7 @@ class Codec:
     def __init__(self, tokenizer: Any, also_eos: Sequence[int] = ()) -> None:
         self.tokenizer = tokenizer
         first = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
+        self._plain = getattr(type(tokenizer), "_decode", None) is PreTrainedTokenizerFast._decode
         self.eos: tuple[int, ...] = tuple(dict.fromkeys((*first, *also_eos)))
         self.templated = bool(getattr(tokenizer, "chat_template", None))
         end = self._turn_end
@@ -192,6 +194,8 @@ class Codec:
         """For people and rewards: without BOS, EOS and padding, and otherwise as it is (`<think>` stays)."""
         ids = tokens.tolist() if isinstance(tokens, Tensor) else tokens
         shown = [i for i in ids if i not in self._hidden]
+        if self._plain:  # what `decode` comes to, in a fifth of the time
+            return self.tokenizer.backend_tokenizer.decode(shown, skip_special_tokens=False)
         return self.tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 

@@ -89,9 +89,11 @@ class LM(nn.Module):
 
     def put(self, weights: Mapping[str, Tensor]) -> None:
         """Take over the `weights` of a model that is made alike. ValueError if they are another model's."""
-        if self.adapter is not None and weights.keys() != self.learned().keys():
-            raise ValueError("these weights belong to a model with another adapter, or with none")
-        self.load_state_dict(weights, strict=self.adapter is None)
+        held = self.weights()
+        if weights.keys() != held.keys() or any(weights[name].shape != held[name].shape for name in held):
+            raise ValueError("these weights belong to another model, or to one with another adapter or with none")
+        with torch.no_grad():
+            torch._foreach_copy_(list(held.values()), [weights[name] for name in held])  # pyright: ignore[reportPrivateImportUsage]
 
     def stamp(self) -> tuple[int, ...]:
         """Other numbers whenever a weight may have changed: where each is in memory and how often it was written to.

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 _WASTE = 1.5  # our choice: a bucket's padded scores may be this many times those that count
-_FEW = 40_000  # our choice: scores per head that cost less to compute in vain than one more bucket
+# Our choice: scores per head that cost less to compute in vain than one more bucket, whose kernels a GPU waits for.
+_FEW = {"cpu": 40_000, "cuda": 2**24}
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Packing:
         places = self.places.cpu().numpy()
         device = self.tokens.device
         out = []
-        for at in _alike(queries, keys):
+        for at in self._members:
             n, q, k = len(at), int(queries[at].max()), int(keys[at].max())
             row, start, stop = parts.row[at, None], parts.start[at, None], parts.stop[at, None]
             column = start + np.arange(q)
@@ -83,11 +84,17 @@ class Packing:
         return out
 
     @cached_property
+    def _members(self) -> list[np.ndarray]:
+        """Numbers of the segments of each bucket."""
+        parts = self.segments
+        return _alike(parts.stop - parts.start, parts.stop, _FEW.get(self.tokens.device.type, _FEW["cuda"]))
+
+    @cached_property
     def answers(self) -> Tensor:
         """[N] int64: where each node's query is among the queries of all buckets laid end to end."""
         parts, place, first = self.segments, np.zeros(len(self.tokens), np.int64), 0
         places = self.places.cpu().numpy()
-        for at, bucket in zip(_alike(parts.stop - parts.start, parts.stop), self.buckets, strict=True):
+        for at, bucket in zip(self._members, self.buckets, strict=True):
             _, q, _ = bucket.shape
             for i, s in enumerate(at):
                 nodes = places[parts.row[s], parts.start[s] : parts.stop[s]]
@@ -141,7 +148,7 @@ def _shared(ids: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.logical_and.accumulate(same, 1).sum(1)])
 
 
-def _alike(queries: np.ndarray, keys: np.ndarray) -> list[np.ndarray]:
+def _alike(queries: np.ndarray, keys: np.ndarray, few: int) -> list[np.ndarray]:
     """Numbers of the segments of each bucket."""
     out: list[list[int]] = []
     useful = wide = long = 0
@@ -149,7 +156,7 @@ def _alike(queries: np.ndarray, keys: np.ndarray) -> list[np.ndarray]:
         q, k = int(queries[s]), int(keys[s])
         n = len(out[-1]) + 1 if out else 1
         padded = n * max(wide, q) * max(long, k)
-        if out and padded - useful - q * k <= max(_FEW, (_WASTE - 1) * (useful + q * k)):
+        if out and padded - useful - q * k <= max(few, (_WASTE - 1) * (useful + q * k)):
             out[-1].append(int(s))
             useful, wide, long = useful + q * k, max(wide, q), max(long, k)
         else:

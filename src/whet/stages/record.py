@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from whet.run import Run
 from whet.scoring import totals
 from whet.types import Credit, Scored, Trajectory
 
+_ARRAYS = ("tokens", "sampled", "trained", "logprobs", "versions")  # of a row
+
 
 def record(run: Run, step: int, scored_P: Sequence[Scored], kept_P: Sequence[Scored], credit: Credit | None) -> None:
     """Write what was played for a step: text, tokens, log-probs, masks, rewards by term, and the advantage of what was
@@ -27,71 +29,76 @@ def record(run: Run, step: int, scored_P: Sequence[Scored], kept_P: Sequence[Sco
         for g, trajectory in enumerate(scored.group.trajectories)
         if credit
     }
-    lines = [
-        line
-        for scored in scored_P
-        for g, (trajectory, total) in enumerate(zip(scored.group.trajectories, totals(scored).tolist(), strict=True))
-        for line in _lines(run, step, scored, g, total, trajectory, advantages.get(id(trajectory)))
-    ]
     schema = _schema(scored_P)
-    table = pa.Table.from_arrays([_column([line.get(f.name) for line in lines], f.type) for f in schema], schema=schema)
+    kinds = dict(zip(schema.names, schema.types, strict=True))
+    columns: dict[str, list[Any]] = {name: [] for name in kinds}
+    for scored in scored_P:
+        said = _columns(scored, advantages) | {"stage": run.number, "step": step}
+        count = sum(len(attempt.rows) for attempt in scored.group.trajectories)
+        for name, column in columns.items():
+            values = said.get(name)
+            column += values if isinstance(values, list) else [values] * count
+    lengths = np.array([len(tokens) for tokens in columns["tokens"]], dtype=np.int64)
+    table = pa.Table.from_arrays([_column(columns[n], kind, lengths) for n, kind in kinds.items()], schema=schema)
     buffer = io.BytesIO()
-    parquet.write_table(table, buffer, compression="zstd")
+    parquet.write_table(table, buffer, compression="zstd", use_dictionary=False, write_statistics=False)
     write_bytes(run.folder / "rollouts" / f"{run.number}-{step:08d}.parquet", buffer.getvalue())
 
 
-def _lines(
-    run: Run, step: int, scored: Scored, attempt: int, total: float, trajectory: Trajectory, advantage: Tensor | None
-) -> list[dict[str, Any]]:
-    shared = {
-        "stage": run.number,
-        "step": step,
-        "problem": scored.group.problem.id,
-        "group": scored.group.name,
-        "slot": scored.group.slot,
-        "attempt": attempt,
-        "answer": None if scored.group.problem.answer is None else str(scored.group.problem.answer),
-        "stop": trajectory.stop,
-        "error": trajectory.info.get("error"),
-        "kept": advantage is not None,
-        "reward": total,
-        **{f"term/{name}": float(values[attempt]) for name, values in scored.terms.items()},
-        **{f"outcome/{name}": words[attempt] for name, words in scored.outcomes.items()},
+def _columns(scored: Scored, advantages: Mapping[int, Tensor]) -> dict[str, Any]:
+    """{name: a value for each row of a group's attempts, or one for all}."""
+    group, attempts = scored.group, scored.group.trajectories
+    places = [(g, i) for g, attempt in enumerate(attempts) for i in range(len(attempt.rows))]
+    rows = [attempts[g].rows[i] for g, i in places]
+    turns = [[turn for turn in attempts[g].turns if turn.row == i] for g, i in places]
+    credits = [advantages.get(id(attempt)) for attempt in attempts]
+    of_attempts: dict[str, Sequence[Any]] = {
+        "stop": [attempt.stop for attempt in attempts],
+        "error": [attempt.info.get("error") for attempt in attempts],
+        "kept": [credit is not None for credit in credits],
+        "reward": totals(scored).tolist(),
+        **{f"term/{name}": values.tolist() for name, values in scored.terms.items()},
+        **{f"outcome/{name}": words for name, words in scored.outcomes.items()},
     }
-    lines, start = [], 0
-    for i, row in enumerate(trajectory.rows):
-        here = slice(start, start + len(row))
-        start += len(row)
-        turns = [turn for turn in trajectory.turns if turn.row == i]
-        lines.append(
-            shared
-            | {
-                "row": i,
-                "model": row.model,
-                "prompt": "".join(turn.text for turn in turns if turn.role == "prompt"),
-                "text": "".join(turn.text for turn in turns if turn.role != "prompt"),
-                "turns": [{"role": t.role, "start": t.start, "stop": t.stop, "text": t.text} for t in turns],
-                "tokens": row.tokens,
-                "sampled": row.sampled,
-                "trained": row.trained,
-                "logprobs": row.logprobs,
-                "versions": row.versions,
-                "rewards": scored.rewards[attempt][here],
-                "advantages": None if advantage is None else advantage[here],
-            }
-        )
-    return lines
+    return {
+        "problem": group.problem.id,
+        "group": group.name,
+        "slot": group.slot,
+        "answer": None if group.problem.answer is None else str(group.problem.answer),
+        "attempt": [g for g, _ in places],
+        "row": [i for _, i in places],
+        **{name: [values[g] for g, _ in places] for name, values in of_attempts.items()},
+        **{name: [getattr(row, name) for row in rows] for name in _ARRAYS},
+        "model": [row.model for row in rows],
+        "prompt": ["".join(turn.text for turn in row if turn.role == "prompt") for row in turns],
+        "text": ["".join(turn.text for turn in row if turn.role != "prompt") for row in turns],
+        "turns": [[{"role": t.role, "start": t.start, "stop": t.stop, "text": t.text} for t in row] for row in turns],
+        "rewards": _by_row(scored.rewards, attempts),
+        "advantages": _by_row(credits, attempts),
+    }
 
 
-def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
-    """One column; the tensors of a column of lists are laid end to end, so that no number becomes an object."""
+def _by_row(values: Sequence[Tensor | None], attempts: Sequence[Trajectory]) -> list[Tensor | None]:
+    """What each attempt's tokens have, [T] or None, taken apart into its rows."""
+    out: list[Tensor | None] = []
+    for value, attempt in zip(values, attempts, strict=True):
+        if value is None or len(attempt.rows) == 1:
+            out += [value] * len(attempt.rows)
+        else:
+            out += value.split([len(row) for row in attempt.rows])
+    return out
+
+
+def _column(values: list[Any], kind: pa.DataType, lengths: np.ndarray) -> pa.Array:
+    """One column; the tensors of a column of lists, of `lengths` entries, are laid end to end, so that no number
+    becomes an object."""
     if not isinstance(kind, pa.ListType) or pa.types.is_struct(kind.value_type):
         return pa.array(values, kind)
-    ends = np.cumsum([0, *(0 if value is None else value.shape[0] for value in values)], dtype=np.int32)
+    missing = np.array([value is None for value in values])
+    ends = pa.array(np.cumsum([0, *np.where(missing, 0, lengths)], dtype=np.int32))
     known = [value for value in values if value is not None]
     flat = pa.array(torch.cat(known).numpy() if known else [], from_pandas=False).cast(kind.value_type)
-    missing = pa.array([value is None for value in values], pa.bool_())
-    return pa.ListArray.from_arrays(pa.array(ends), flat, mask=missing)
+    return pa.ListArray.from_arrays(ends, flat, mask=pa.array(missing))
 
 
 def _schema(scored_P: Sequence[Scored]) -> pa.Schema:
