@@ -62,8 +62,8 @@ def _steps(results: Mapping[str, Any]) -> str:
                 f"{ratio['median']:.1f} ({ratio['min']:.1f})",
                 _pair(trl["generation_ms"], whet["generation_ms"], ",.0f"),
                 _pair(trl["training_ms"], whet["training_ms"], ",.0f"),
-                _pair(100 * floor["training"]["trl"], 100 * floor["training"]["whet"], ".0f"),
-                _pair(100 * floor["step"]["trl"], 100 * floor["step"]["whet"], ".0f"),
+                f"{_percent(floor['training']['trl'])} / {_percent(floor['training']['whet'])}",
+                f"{_percent(floor['step']['trl'])} / {_percent(floor['step']['whet'])}",
                 f"{_pair(trl['peak_bytes'] / 2**20, whet['peak_bytes'] / 2**20, ',.0f')} ({memory:.2f})",
             ]
         )
@@ -85,6 +85,10 @@ def _pair(first: float, second: float, how: str) -> str:
     return f"{first:{how}} / {second:{how}}"
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}" if share > 0.015 else f"{100 * share:.1g}"
+
+
 def _generation(results: Mapping[str, Any]) -> str:
     lines = []
     for case, arms in results["generation"].items():
@@ -98,7 +102,7 @@ def _generation(results: Mapping[str, Any]) -> str:
                     "transformers `generate`" if name == "transformers" else f"Whet, {tier} tier{how and ', ' + how}",
                     f"{figures['tokens_per_second']:,.0f}",
                     f"{ratio['median']:.1f} ({ratio['min']:.1f})" if ratio else "",
-                    f"{100 * (reading or floor['generation'])[name]:.0f}",
+                    _percent((reading or floor["generation"])[name]),
                 ]
             )
     kind = "% of the memory's floor" if any(f.get("reading") for f in results["floor"].values()) else "% of floor"

@@ -26,6 +26,7 @@ RECIPE = '''
 
 from dataclasses import replace
 
+from whet.machines.profile import TESTED
 from whet.models.tiny import TinyQwen
 from whet.objectives.clip import Clip
 from whet.recipe import Recipe
@@ -237,7 +238,10 @@ def test_a_terminal_gets_bars_and_a_file_gets_a_few_lines() -> None:
         assert terminal or len(told.getvalue().splitlines()) == 12
 
 
-def test_a_machine_profile_without_results_says_that_it_is_untested(tmp_path: Path) -> None:
+def test_a_machine_profile_without_results_says_that_it_is_untested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(TESTED, "cuda")
     recipe = tmp_path / "mine.py"
     recipe.write_text(RECIPE)
     for machine, told in (("cpu", False), ("cuda,device=cpu,precision=fp32", True)):

@@ -38,4 +38,4 @@ cpu = Machine()
 cuda = Machine(device="cuda", precision="bf16", checkpointing=True)
 
 MACHINES = {"cpu": cpu, "cuda": cuda}
-TESTED = {"cpu": "results/bench.json"}  # the others say that they are untested
+TESTED = {"cpu": "results/bench.json", "cuda": "results/bench-cuda.json"}  # others say that they are untested
