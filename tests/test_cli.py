@@ -18,6 +18,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from whet.cli import app
+from whet.machines.profile import TESTED
 
 COMMANDS = ("run", "train", "eval", "compare", "play", "resume", "track", "list", "show", "version")
 
@@ -26,7 +27,6 @@ RECIPE = '''
 
 from dataclasses import replace
 
-from whet.machines.profile import TESTED
 from whet.models.tiny import TinyQwen
 from whet.objectives.clip import Clip
 from whet.recipe import Recipe

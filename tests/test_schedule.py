@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from whet.schedule import Cosine, Linear, Number, Steps, at
+from whet.schedule import Cosine, Linear, Number, Proportional, Steps, at
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,38 @@ def test_states_are_put_in_by_identity() -> None:
 def test_a_schedule_of_no_steps_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1, got 0"):
         Linear(0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("kl", "target", "after"), [(-0.2, 0.1, 0.098), (0.11, 0.1, 0.101), (0.1, 0.1, 0.1), (9, None, 0.1)]
+)
+def test_a_coefficient_goes_up_where_the_metric_is_above_its_target(
+    kl: float, target: float | None, after: float
+) -> None:
+    part = Proportional(start=0.1, target=target)
+    assert part.value(0) == 0.1
+    part.observe(0, [], {"reward/kl": -kl})
+    assert part.value(1) == pytest.approx(after)
+
+
+def test_a_step_without_the_metric_changes_nothing() -> None:
+    part = Proportional(start=0.1, target=0.5, metric="kl", sign=1.0)
+    part.observe(0, [], {})
+    part.observe(1, [], {"kl": float("nan")})
+    assert part.value(2) == 0.1
+    part.observe(2, [], {"kl": 0.5 * 1.1})
+    part.observe(3, [], {"kl": 0.5 * 1.1})
+    assert part.value(4) == pytest.approx(0.1 * 1.01**2)
+
+
+def test_a_number_that_learns_has_the_value_of_the_version_that_plays() -> None:
+    part = Part(low=Proportional(start=0.1, target=0.5, metric="kl", sign=1.0))
+    early = dict(part.low.state)
+    part.low.observe(0, [], {"kl": 2.0})
+    assert at(part, 1).low == pytest.approx(0.102)
+    assert at(part, 1, {id(part.low.state): early}).low == 0.1
+
+
+def test_a_target_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        Proportional(start=0.1, target=0.0)
