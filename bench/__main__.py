@@ -44,6 +44,8 @@ def main(
             f"the bench measures against TRL, and {' and '.join(missing)} is not installed: "
             'pip install -c constraints.txt -e ".[bench]"'
         )
+    import torch
+
     from bench.measure import measured
     from bench.table import refresh, speed
     from bench.workload import CASES
@@ -51,6 +53,8 @@ def main(
 
     if device not in CASES:
         raise typer.BadParameter(f"there is no device {device!r}; there are {', '.join(CASES)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise typer.BadParameter("torch can not reach a GPU here; take --device cpu, or install a torch built for CUDA")
     for name in case or ():
         if name not in CASES[device]:
             raise typer.BadParameter(f"there is no case {name!r}; there are {', '.join(map(repr, CASES[device]))}")

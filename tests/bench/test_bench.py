@@ -2,6 +2,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from bench import generation, whet_arm
@@ -57,6 +58,14 @@ def test_the_command_names_the_extra_or_the_cases() -> None:
     assert done.exit_code == 2
     installed = all(importlib.util.find_spec(name) for name in ("trl", "datasets"))
     assert ("'S long'" if installed else '-e ".[bench]"') in done.output
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_an_error_at_once() -> None:
+    done = CliRunner().invoke(app, ["--device", "cuda"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    installed = all(importlib.util.find_spec(name) for name in ("trl", "datasets"))
+    assert ("can not reach a GPU" if installed else '-e ".[bench]"') in done.output
 
 
 def test_figures_stand_between_their_marks(tmp_path: Path) -> None:
