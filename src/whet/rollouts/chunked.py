@@ -84,19 +84,14 @@ class Chunked:
 
     def rows(self, worked: Trajectory) -> Trajectory:
         """A worked answer, in one row, in the rows that this rollout would have made of it: what a supervised stage
-        imitates with `SFT(like=...)`. Each token of the answer is trained once. ValueError if it is longer than
-        `limit`, or if there is more than one prompt and one answer."""
+        imitates with `SFT(like=...)`, however many chunks it takes. Each token of the answer is trained once.
+        ValueError if there is more than one prompt and one answer."""
         row, full, carry = worked.rows[0], self.decoding.max_tokens, int(self.carry)
         count = int(row.trained.sum())
         begin = len(row) - count
         if len(worked.rows) > 1 or not count or not row.trained[begin:].all():
             raise ValueError(f"Chunked.rows takes a prompt and an answer, problem {worked.problem.id!r} has more turns")
         _without_media(worked)
-        if count > self.limit:
-            raise ValueError(
-                f"the answer to problem {worked.problem.id!r} has {count} tokens and {int(self.chunks)} chunks hold "
-                f"{self.limit}; allow more chunks, or leave long answers out"
-            )
         start, stop = [*range(begin + int(self.head))], begin + full
         rows, last = [_picked(row, [*range(min(stop, len(row)))], begin)], begin
         while stop < len(row):
