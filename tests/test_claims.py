@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from whet.claims import All, Better, Finding, Reaches, Within, verdict
+from whet.claims import All, Better, Cheaper, Finding, Reaches, Within, verdict
 from whet.metrics.measures import Final
 from whet.recipe import Paper, Recipe
 from whet.recipes import quickstart
@@ -53,6 +53,22 @@ def test_reaches_is_a_share_of_the_gap_between_start_and_other(new: float, said:
     assert found.difference.value == pytest.approx(new - 0.4, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("new", "said"), [(0.2, "reproduced"), (0.4, "not reproduced"), (0.3, "inconclusive"), (0.7, "not reproduced")]
+)
+def test_cheaper_needs_less_than_a_share_of_what_the_other_needs(new: float, said: str) -> None:
+    (found,) = Cheaper("new", than="old", metric=score, share=0.6).judge(table(new, 0.5))  # 60 % of it is 0.3
+    assert found.verdict == said
+    assert found.difference.value == pytest.approx(0.3 - new, abs=0.01)
+
+
+def test_a_cost_that_is_the_same_in_every_run_is_judged() -> None:
+    """Counts that do not depend on the seed: the interval has no width."""
+    counts = {arm: {"pass@1": np.full((8, 1), cost)} for arm, cost in (("new", 118.0), ("old", 200.0))}
+    (found,) = Cheaper("new", than="old", metric=score, share=0.6).judge(counts)
+    assert found.verdict == "reproduced" and found.difference.low == pytest.approx(2)
+
+
 def test_an_open_question_says_how_many_seeds_would_settle_it() -> None:
     (found,) = Better("new", than="old", metric=score).judge(table(0.502, 0.5, noise=0.2))
     assert found.verdict == "inconclusive"
@@ -81,6 +97,8 @@ def test_claims_that_can_not_be_meant_are_refused() -> None:
         Better("a", than="b", metric=score, margin=-1.0)
     with pytest.raises(ValueError, match="above 0"):
         Within("a", of="b", metric=score, margin=0.0)
+    with pytest.raises(ValueError, match=r"share must be above 0"):
+        Cheaper("a", than="b", metric=score, share=0.0)
     with pytest.raises(ValueError, match="at least one"):
         All([])
     with pytest.raises(ValueError, match=r"claim speaks of dapo.*arms are grpo"):

@@ -128,6 +128,32 @@ class Reaches:
 
 
 @dataclass(frozen=True)
+class Cheaper:
+    """mean(share * than - new) > 0: `new` needs less than `share` of what `than` needs, in a metric that is a cost."""
+
+    new: str
+    than: str
+    metric: Measure
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.new, self.than, 0.0)
+        if not self.share > 0:
+            raise ValueError(f"Cheaper.share must be above 0, got {self.share}")
+
+    def arms(self) -> Sequence[str]:
+        return self.new, self.than
+
+    def measures(self) -> Sequence[Measure]:
+        return (self.metric,)
+
+    def judge(self, table: Table) -> list[Finding]:
+        name = self.metric.name
+        told = f"{self.new} needs less than {self.share:.0%} of {self.than} in {name}"
+        return [_finding(told, name, table[self.new][name], self.share * table[self.than][name], 0.0)]
+
+
+@dataclass(frozen=True)
 class All:
     """Every one of several claims."""
 
@@ -170,4 +196,4 @@ def _check(new: str, other: str, margin: float) -> None:
         raise ValueError(f"a claim's margin must be 0 or more, got {margin}")
 
 
-__all__ = ["All", "Before", "Better", "Claim", "Final", "Finding", "Reaches", "Within", "verdict"]
+__all__ = ["All", "Before", "Better", "Cheaper", "Claim", "Final", "Finding", "Reaches", "Within", "verdict"]

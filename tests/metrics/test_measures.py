@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whet.metrics.measures import AreaUnder, Before, During, Final, Late, Overall
+from whet.metrics.measures import AreaUnder, Before, During, Final, Late, Overall, Rise
 
 
 @pytest.fixture
@@ -48,6 +48,12 @@ def test_late_is_the_end_and_overall_the_mean_of_what_is_there(run: Path) -> Non
     assert Overall("nothing of the kind")(run).tolist() == [0.0]
 
 
+def test_a_rise_is_the_difference_of_two_measures_problem_by_problem(run: Path) -> None:
+    assert Rise(Final("pass@1"), Before("pass@1"))(run).tolist() == [1, 0]
+    with pytest.raises(ValueError, match="has 2 values and 'reward/mean at the end' 1"):
+        Rise(Final("pass@1"), Late("reward/mean"))(run)
+
+
 def test_what_a_run_does_not_have_is_said(run: Path) -> None:
     with pytest.raises(ValueError, match="has no 'pass@4'"):
         Final("pass@4")(run)
@@ -67,6 +73,7 @@ def test_names_tell_measures_apart() -> None:
         Late("loss"),
         Overall("loss"),
         Final("pass@1", "hard"),
+        Rise(Final(), Before()),
     ]
     assert len({measure.name for measure in measures}) == len(measures)
     assert np.all([measure.name for measure in measures])

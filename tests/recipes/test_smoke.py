@@ -17,6 +17,7 @@ from whet.launch import Order, changed, find, slugs, start
 from whet.recipe import Recipe
 from whet.run import Silent
 from whet.settings import paths
+from whet.stages.evaluate import Evaluate
 from whet.types import Decoding, Trajectory
 
 SMALL = {"steps": 2, "problems": 2, "group": 2, "max_tokens": 12, "warmup": 0}
@@ -50,9 +51,9 @@ def test_a_recipe_runs_for_two_steps(slug: str, arm: str, tmp_path: Path) -> Non
     run = start(Order(slug, arm, seed=1, settings=settings), out, Silent())
     _finite_metrics(out, changed(find(Order(slug)), settings).arms[arm])
     _whole_report(out)
-    prompts = [
-        evaluation.task.problem(evaluation.split, i) for evaluation in find(Order(slug)).evaluate for i in (0, 1)
-    ]
+    recipe = find(Order(slug))
+    evaluations = [*recipe.evaluate, *(stage for stage in recipe.arms[arm] if isinstance(stage, Evaluate))]
+    prompts = [evaluation.task.problem(evaluation.split, i) for evaluation in evaluations for i in (0, 1)]
     engine = Native(run.lms["policy"])
     played = asyncio.run(_greedy(engine, prompts))
     assert played

@@ -14,6 +14,7 @@ from helpers.runs import SMALL, Listed, go, metrics, sums
 from whet.engines.native import Native
 from whet.models.derived import Copy
 from whet.objectives.likelihood import Likelihood
+from whet.rollouts.chunked import Chunked
 from whet.run import Run
 from whet.stages.learning import Train
 from whet.stages.sft import SFT, Pretrain, document, drawn, worked
@@ -82,6 +83,24 @@ def test_the_loss_is_that_of_plain_transformers_with_labels(tmp_path: Path) -> N
     expected = lm.hf(input_ids=row.tokens[None], labels=labels).loss.item()
     go(tmp_path, SFT(task=Listed((problem,)), steps=1, problems=1, train=FAST), lm=lm)
     assert metrics(tmp_path)[0]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_solution_is_imitated_in_the_rows_of_a_rollout(tmp_path: Path) -> None:
+    """100 characters and EOS do not fit the context of 64; in chunks they do, and each token counts once."""
+    lm = shaken(SMALL)
+    problem = Problem("long", "1+1=", "2", {"solution": "ab" * 50})
+    chunks = Chunked(carry=10, chunks=3, head=2, decoding=Decoding(max_tokens=50))
+    rows = worked(lm.codec, problem, lm.context, like=chunks).rows
+    assert [int(row.trained.sum()) for row in rows] == [50, 40, 11]
+    assert [len(row) for row in rows] == [54, 56, 27]
+    summed = 0.0
+    for row in rows:
+        labels = torch.where(row.trained, row.tokens, -100)[None]
+        summed += lm.hf(input_ids=row.tokens[None], labels=labels).loss.item() * int(row.trained.sum())
+    go(tmp_path, SFT(Listed((problem,)), steps=1, problems=1, train=FAST, like=chunks), lm=lm)
+    assert metrics(tmp_path)[0]["loss"] == pytest.approx(summed / 101, rel=1e-5)
+    with pytest.raises(ValueError, match="'long' with its solution has 105 tokens"):
+        worked(lm.codec, problem, lm.context)
 
 
 def test_the_loss_on_documents_is_that_of_plain_transformers(tmp_path: Path) -> None:

@@ -115,6 +115,27 @@ class Overall:
         return np.array([float(np.mean(known)) if known else 0.0])
 
 
+@dataclass(frozen=True)
+class Rise:
+    """`end` - `start`, two measures of the same problems: what an easier evaluation finds more than a harder one."""
+
+    end: Measure
+    start: Measure
+
+    @property
+    def name(self) -> str:
+        return f"{self.end.name} above {self.start.name}"
+
+    def __call__(self, folder: Path) -> np.ndarray:
+        end, start = self.end(folder), self.start(folder)
+        if end.shape != start.shape:
+            raise ValueError(
+                f"Rise takes two measures of the same problems, {self.end.name!r} has {len(end)} values and "
+                f"{self.start.name!r} {len(start)}; evaluate both on the same"
+            )
+        return end - start
+
+
 pass_1 = Final("pass@1")
 auc_reward = AreaUnder("reward/mean")
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -24,10 +24,20 @@ def _imitate() -> Train:
     return Train(Likelihood(), lr=4e-3, warmup=10, betas=(0.9, 0.95))
 
 
+class Rows(Protocol):
+    """A rollout that does not think in one context."""
+
+    def rows(self, worked: Trajectory) -> Trajectory:
+        """A worked answer in the rows in which the rollout would have come to it."""
+        ...
+
+
 @dataclass(frozen=True)
 class SFT:
     """Imitate `problem.info["solution"]`: a text, or messages in which every assistant turn is imitated. Each step
-    takes `problems` problems of `split`; a finite data set goes by in shuffled epochs."""
+    takes `problems` problems of `split`; a finite data set goes by in shuffled epochs. With `like`, say
+    `rollouts.chunked.Chunked`, the solution is imitated in the rows that this rollout would have made of it; each must
+    fit the context."""
 
     task: Task
     steps: int = 100
@@ -35,6 +45,7 @@ class SFT:
     split: str = "train"
     train: Train = field(default_factory=_imitate)
     model: ModelName = "policy"
+    like: Rows | None = None
     save: Save = Save(every=100)
 
     def trains(self) -> Sequence[str]:
@@ -42,10 +53,13 @@ class SFT:
 
     def check(self, run: Run) -> None:
         lm = run.lms[self.model]
-        worked(lm.codec, drawn(self.task, self.split, 1, 0, run.seed)[0], lm.context)
+        self._read(lm.codec, drawn(self.task, self.split, 1, 0, run.seed)[0], lm.context)
 
     async def __call__(self, run: Run) -> None:
-        _supervise(self, run, worked, "demonstration")
+        _supervise(self, run, self._read, "demonstration")
+
+    def _read(self, codec: Codec, problem: Problem, context: int) -> Trajectory:
+        return worked(codec, problem, context, self.like)
 
 
 @dataclass(frozen=True)
@@ -103,8 +117,9 @@ def _order(size: int, seed: int, epoch: int) -> Any:
     return generator(seed, "epoch", epoch).permutation(size)
 
 
-def worked(codec: Codec, problem: Problem, context: int) -> Trajectory:
-    """A problem with its solution, trained on what the assistant says. ValueError if it has none or is too long."""
+def worked(codec: Codec, problem: Problem, context: int, like: Rows | None = None) -> Trajectory:
+    """A problem with its solution, trained on what the assistant says, in the rows that `like` makes of it. ValueError
+    if it has none or is too long."""
     solution = problem.info.get("solution")
     if not solution:
         raise ValueError(f"problem {problem.id!r} has no info['solution'] to imitate; use a task that gives one")
@@ -114,7 +129,8 @@ def worked(codec: Codec, problem: Problem, context: int) -> Trajectory:
             trajectory = codec.answer(trajectory, message["content"])
         else:
             trajectory = codec.insert(trajectory, message["content"], message["role"])
-    length = len(trajectory.rows[-1])
+    trajectory = trajectory if like is None else like.rows(trajectory)
+    length = max(len(row) for row in trajectory.rows)
     if length > context:
         raise ValueError(
             f"problem {problem.id!r} with its solution has {length} tokens and the model's context is {context}; "
