@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whet.metrics.measures import AreaUnder, Before, During, Final, Late, Overall
+from whet.metrics.measures import AreaUnder, Before, During, Final, Late, Overall, Total
 
 
 @pytest.fixture
@@ -48,6 +48,12 @@ def test_late_is_the_end_and_overall_the_mean_of_what_is_there(run: Path) -> Non
     assert Overall("nothing of the kind")(run).tolist() == [0.0]
 
 
+def test_a_total_is_the_sum_over_all_steps_of_the_stage(run: Path) -> None:
+    assert Total("reward/mean")(run).tolist() == [1.5]
+    assert Total("clip_fraction")(run).tolist() == [0.25]
+    assert Total("nothing of the kind")(run).tolist() == [0.0]
+
+
 def test_what_a_run_does_not_have_is_said(run: Path) -> None:
     with pytest.raises(ValueError, match="has no 'pass@4'"):
         Final("pass@4")(run)
@@ -66,6 +72,7 @@ def test_names_tell_measures_apart() -> None:
         AreaUnder(),
         Late("loss"),
         Overall("loss"),
+        Total("loss"),
         Final("pass@1", "hard"),
     ]
     assert len({measure.name for measure in measures}) == len(measures)
