@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from whet.claims import All, Better, Cheaper, Finding, Reaches, Within, verdict
-from whet.metrics.measures import Final
+from whet.claims import All, Better, Cheaper, Finding, Reaches, Sooner, Within, verdict
+from whet.metrics.measures import During, Final
 from whet.recipe import Paper, Recipe
 from whet.recipes import quickstart
 
@@ -69,6 +69,25 @@ def test_a_cost_that_is_the_same_in_every_run_is_judged() -> None:
     assert found.verdict == "reproduced" and found.difference.low == pytest.approx(2)
 
 
+@pytest.mark.parametrize(
+    ("new", "old", "said"), [(0.6, 0.5, "reproduced"), (0.5, 0.6, "not reproduced"), (0.5, 0.5, "inconclusive")]
+)
+def test_sooner_compares_an_early_moment_of_one_arm_with_a_late_one_of_the_other(
+    new: float, old: float, said: str
+) -> None:
+    early = During(7)
+    numbers = table(new, old)
+    for arm in numbers.values():
+        arm[early.name] = arm["pass@1"] - 0.3  # what the new arm has early is all that counts of it
+    numbers["new"] = {early.name: numbers["new"]["pass@1"]}
+    claim = Sooner("new", than="old", early=early, late=score)
+    (found,) = claim.judge(numbers)
+    assert found.verdict == said
+    assert found.difference.value == pytest.approx(new - old, abs=0.01)
+    assert found.statement == "new has more pass@1 after 7 steps than old has pass@1"
+    assert claim.arms() == ("new", "old") and [m.name for m in claim.measures()] == ["pass@1 after 7 steps", "pass@1"]
+
+
 def test_an_open_question_says_how_many_seeds_would_settle_it() -> None:
     (found,) = Better("new", than="old", metric=score).judge(table(0.502, 0.5, noise=0.2))
     assert found.verdict == "inconclusive"
@@ -93,6 +112,8 @@ def test_all_fails_with_one_and_is_open_with_one() -> None:
 def test_claims_that_can_not_be_meant_are_refused() -> None:
     with pytest.raises(ValueError, match="two different arms"):
         Better("a", than="a", metric=score)
+    with pytest.raises(ValueError, match="two moments"):
+        Sooner("a", than="b", early=score, late=score)
     with pytest.raises(ValueError, match="0 or more"):
         Better("a", than="b", metric=score, margin=-1.0)
     with pytest.raises(ValueError, match="above 0"):

@@ -154,6 +154,32 @@ class Cheaper:
 
 
 @dataclass(frozen=True)
+class Sooner:
+    """mean(new at `early` - than at `late`) > 0: `new` has more at `early`, say `During(28)`, than `than` at `late`."""
+
+    new: str
+    than: str
+    early: Measure
+    late: Measure
+
+    def __post_init__(self) -> None:
+        _check(self.new, self.than, 0.0)
+        if self.early.name == self.late.name:
+            raise ValueError(f"Sooner compares two moments, got {self.early.name!r} twice; at one moment use Better")
+
+    def arms(self) -> Sequence[str]:
+        return self.new, self.than
+
+    def measures(self) -> Sequence[Measure]:
+        return self.early, self.late
+
+    def judge(self, table: Table) -> list[Finding]:
+        told = f"{self.new} has more {self.early.name} than {self.than} has {self.late.name}"
+        before, after = table[self.than][self.late.name], table[self.new][self.early.name]
+        return [_finding(told, self.early.name, before, after, 0.0)]
+
+
+@dataclass(frozen=True)
 class All:
     """Every one of several claims."""
 
@@ -196,4 +222,4 @@ def _check(new: str, other: str, margin: float) -> None:
         raise ValueError(f"a claim's margin must be 0 or more, got {margin}")
 
 
-__all__ = ["All", "Before", "Better", "Cheaper", "Claim", "Final", "Finding", "Reaches", "Within", "verdict"]
+__all__ = ["All", "Before", "Better", "Cheaper", "Claim", "Final", "Finding", "Reaches", "Sooner", "Within", "verdict"]

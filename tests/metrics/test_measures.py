@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whet.metrics.measures import AreaUnder, Before, During, Final, Late, Overall, Rise
+from whet.metrics.measures import AreaUnder, Before, During, Final, Late, Overall, Rise, Total
 
 
 @pytest.fixture
@@ -54,6 +54,12 @@ def test_a_rise_is_the_difference_of_two_measures_problem_by_problem(run: Path) 
         Rise(Final("pass@1"), Late("reward/mean"))(run)
 
 
+def test_a_total_is_the_sum_over_all_steps_of_the_stage(run: Path) -> None:
+    assert Total("reward/mean")(run).tolist() == [1.5]
+    assert Total("clip_fraction")(run).tolist() == [0.25]
+    assert Total("nothing of the kind")(run).tolist() == [0.0]
+
+
 def test_what_a_run_does_not_have_is_said(run: Path) -> None:
     with pytest.raises(ValueError, match="has no 'pass@4'"):
         Final("pass@4")(run)
@@ -72,6 +78,7 @@ def test_names_tell_measures_apart() -> None:
         AreaUnder(),
         Late("loss"),
         Overall("loss"),
+        Total("loss"),
         Final("pass@1", "hard"),
         Rise(Final(), Before()),
     ]

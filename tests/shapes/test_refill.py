@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from helpers.shapes import Letters, go, metrics, odd, played, tiny, watched
 
 from whet.advantages.group_mean import GroupMean
 from whet.batching import collate
+from whet.filters.accuracy_band import AccuracyBand
 from whet.filters.mixed import Mixed
 from whet.objectives.clip import Clip
 from whet.rollouts.sample import Sample
@@ -19,19 +19,7 @@ from whet.run import Silent
 from whet.scoring import Weighted
 from whet.stages.learning import Train
 from whet.stages.rl import RL
-from whet.types import Batch, Decoding, Filter, Outputs, Scored
-
-
-@dataclass(frozen=True)
-class Balanced:
-    """Keeps a group if low <= mean of the term <= high."""
-
-    low: float = 0.25
-    high: float = 0.75
-    term: str = "correct"
-
-    def __call__(self, scored_P: list[Scored]) -> list[Scored]:
-        return [s for s in scored_P if self.low <= float(s.terms[self.term].mean()) <= self.high]
+from whet.types import Batch, Decoding, Filter, Outputs
 
 
 class Warned(Silent):
@@ -58,7 +46,7 @@ def stage(filter_: Filter, refills: int, seen: list[tuple[Outputs, Batch]], step
 
 def test_the_batch_is_filled_in_draw_order_and_no_further(tmp_path: Path):
     seen: list[tuple[Outputs, Batch]] = []
-    keep = Balanced(0.5, 0.5)
+    keep = AccuracyBand(0.5, 0.5)
     _, steps = played(tmp_path, stage(keep, 5, seen))
     draws = []
     for scored_P, (_, batch) in zip(steps, seen, strict=True):
@@ -80,7 +68,7 @@ def test_where_all_are_rejected_nothing_changes_and_one_warning_says_so(tmp_path
     seen: list[tuple[Outputs, Batch]] = []
     lm, screen = tiny(), Warned()
     before = {name: value.clone() for name, value in lm.state_dict().items()}
-    go(tmp_path, stage(Balanced(0.9, 0.95), 2, seen, steps=1), {"policy": lm}, screen=screen)
+    go(tmp_path, stage(AccuracyBand(0.9, 0.95), 2, seen, steps=1), {"policy": lm}, screen=screen)
     assert screen.said == ["step 0: nothing to learn from for 'policy', no update"] and seen == []
     assert all(value.equal(before[name]) for name, value in lm.state_dict().items())
     (line,) = metrics(tmp_path)
@@ -91,5 +79,5 @@ def test_where_all_are_rejected_nothing_changes_and_one_warning_says_so(tmp_path
 def test_the_bounds_of_the_band_belong_to_it(correct: int, kept: int):
     attempts = [attempt(row([1, 2], [0, 1])) for _ in range(8)]
     one = scored(group(*attempts), [1.0] * correct + [0.0] * (8 - correct))
-    assert len(Balanced()([one])) == kept
+    assert len(AccuracyBand()([one])) == kept
     assert len(Mixed()([one])) == (0 < correct < 8)

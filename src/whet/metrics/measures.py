@@ -136,6 +136,22 @@ class Rise:
         return end - start
 
 
+@dataclass(frozen=True)
+class Total:
+    """The sum of a training metric over all steps that have it, 0 where none has: "attempts" that were played,
+    "updates" that were made; one number per run."""
+
+    metric: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric} in all"
+
+    def __call__(self, folder: Path) -> np.ndarray:
+        known = [float(line[self.metric]) for line in _log(folder) if line.get(self.metric) is not None]
+        return np.array([float(np.sum(known))])
+
+
 pass_1 = Final("pass@1")
 auc_reward = AreaUnder("reward/mean")
 
