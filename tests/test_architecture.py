@@ -19,7 +19,7 @@ FLOORS: list[set[str]] = [
     },
     {"run", "checkpoints", "given"},
     {"stages", "metrics"},
-    {"claims"},
+    {"claims", "bounds"},
     {"recipe", "settings", "typed", "report", "trackers"},
     {
         "recipes",

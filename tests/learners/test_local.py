@@ -304,6 +304,26 @@ def test_the_norm_of_the_whole_gradient_is_clipped_and_0_turns_it_off(lm: LM) ->
         assert seen == pytest.approx([left], rel=1e-5)
 
 
+def test_a_gradient_beyond_the_largest_norm_is_dropped_before_it_is_clipped(lm: LM) -> None:
+    before = weights(lm)
+    for largest, kept in ((4.9, 0.0), (5.1, 1.0), (0.0, 1.0)):
+        who = Local(lm, Machine(), betas=(0.9, 0.99), weight_decay=0.0, eps=1e-8, largest_norm=largest)
+        for p in lm.parameters():
+            p.grad = torch.zeros_like(p)
+        grad = next(iter(lm.parameters())).grad
+        assert grad is not None
+        grad.view(-1)[:2] = torch.tensor([3.0, 4.0])
+        told = who.update(1e-3, 0.5)
+        assert told["grad_norm"] == pytest.approx(5.0) and (told["updates"], told["updates_dropped"]) == (
+            kept,
+            1 - kept,
+        )
+        assert all(p.grad is None for p in lm.parameters())
+        assert bool(who.optimizer.state_dict()["state"]) == bool(kept)
+        same = all(p.detach().equal(before[name]) for name, p in lm.named_parameters())
+        assert same == (kept == 0)
+
+
 def test_weight_decay_shrinks_matrices_and_nothing_else(lm: LM) -> None:
     before = weights(lm)
     who = learner(lm, weight_decay=0.5)

@@ -22,11 +22,21 @@ from whet.types import Batch, Outputs
 
 class Local:
     """A model with its AdamW; with an adapter on, only that learns. Weights and optimizer are fp32; `precision="bf16"`
-    autocasts the forward pass."""
+    autocasts the forward pass. A gradient whose norm is above `largest_norm` is dropped; 0 turns that off."""
 
-    def __init__(self, lm: LM, machine: Machine, *, betas: tuple[float, float], weight_decay: float, eps: float):
+    def __init__(
+        self,
+        lm: LM,
+        machine: Machine,
+        *,
+        betas: tuple[float, float],
+        weight_decay: float,
+        eps: float,
+        largest_norm: float = 0.0,
+    ):
         self.lm = lm
         self.machine = machine
+        self.largest_norm = largest_norm or math.inf
         self.fused = fused(lm) if machine.precision == "fp32" else None
         keep_freed()
         learned = {id(parameter) for parameter in lm.learned().values()}
@@ -134,13 +144,14 @@ class Local:
         return torch.cat(logprobs), torch.cat(entropy)
 
     def update(self, lr: float, clip_norm: float) -> dict[str, float]:
-        """One optimizer step on the gradients gathered so far. Gradients that are not finite are dropped and counted:
-        one broken batch must not destroy the weights."""
+        """One optimizer step on the gradients gathered so far. Gradients that are not finite, or too large, are dropped
+        and counted: one broken batch must not destroy the weights."""
         parameters = [p for p in self.lm.parameters() if p.grad is not None]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, clip_norm if clip_norm > 0 else math.inf))
-        if math.isfinite(norm):
+        kept = math.isfinite(norm) and norm <= self.largest_norm
+        if kept:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return {"grad_norm": norm, "updates": float(math.isfinite(norm)), "updates_dropped": float(norm - norm != 0)}
+        return {"grad_norm": norm, "updates": float(kept), "updates_dropped": float(not kept)}
