@@ -15,13 +15,13 @@ from whet.types import Problem
 
 def said(problem: Problem) -> str:
     prompt: Any = problem.prompt
-    return prompt[0]["content"]
+    return prompt[0]["content"].removeprefix("^").removesuffix("$")
 
 
 def test_a_worked_sum_by_hand():
-    assert LetterSum()._solve("kTb") == (["k0+0=0;", "T5+0=5;", "b1+5=6;"], 6)
-    assert LetterSum()._solve("zj") == (["z5+0=5;", "j9+5=4;"], 4)
-    assert LetterSum(modulus=7)._solve("hi") == (["h0+0=0;", "i1+0=1;"], 1)
+    assert LetterSum()._solve("kTb") == (["^k0+0=0;", "kT5+0=5;", "Tb1+5=6;", "b$"], 6)
+    assert LetterSum()._solve("zj") == (["^z5+0=5;", "zj9+5=4;", "j$"], 4)
+    assert LetterSum(modulus=7)._solve("hi") == (["^h0+0=0;", "hi1+0=1;", "i$"], 1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -31,29 +31,29 @@ def test_answers_and_solutions_are_right(low: int, more: int, modulus: int, i: i
     letters = said(problem)
     assert low <= len(letters) <= low + more and len(set(letters)) == len(letters)
     assert int(problem.answer) == sum(LETTERS.index(letter) % modulus for letter in letters) % modulus
-    found = re.fullmatch(r"<think>(.*);</think><answer>(\d)</answer>", problem.info["solution"])
-    assert found and found[2] == problem.answer
-    total = 0
+    found = re.fullmatch(r"<think>(.*);(.)\$</think><answer>(\d)</answer>", problem.info["solution"])
+    assert found and found[2] == letters[-1] and found[3] == problem.answer
+    total, before = 0, "^"
     for letter, step in zip(letters, found[1].split(";"), strict=True):
         value = LETTERS.index(letter) % modulus
-        assert step == f"{letter}{value}+{total}={(total + value) % modulus}"
-        total = (total + value) % modulus
+        assert step == f"{before}{letter}{value}+{total}={(total + value) % modulus}"
+        total, before = (total + value) % modulus, letter
 
 
-def test_a_step_is_seven_tokens_and_a_letter_of_the_prompt_one():
+def test_a_step_is_eight_tokens_and_a_letter_of_the_prompt_one():
     codec = TinyQwen(width=32, layers=1, heads=2, kv_heads=1).build(0).codec
     for count in (1, 24, 48):
         trajectory = worked(codec, LetterSum(count).problem("train", 0), 1000)
-        assert int((~trajectory.rows[0].trained).sum()) == count + 2  # and who speaks, twice
-        assert int(trajectory.rows[0].trained.sum()) == 7 * count + 6  # and <think> </think> <answer> 7 </answer> EOS
+        assert int((~trajectory.rows[0].trained).sum()) == count + 4  # ^ and $, and who speaks, twice
+        assert int(trajectory.rows[0].trained.sum()) == 8 * count + 8  # b$ <think> </think> <answer> 6 </answer> EOS
 
 
-def test_any_seven_tokens_of_the_steps_hold_a_letter_and_a_sum():
+def test_any_eight_tokens_of_the_steps_hold_a_letter_and_a_sum():
     """So that whatever was carried over says where to go on, and with what."""
     steps = "".join(LetterSum()._solve(said(LetterSum().problem("train", 3)))[0])
-    for start in range(len(steps) - 6):
-        part = steps[start : start + 7]
-        assert re.search("[a-zA-Z]", part) and re.search(r"[+=]\d", part)
+    for start in range(len(steps) - 7):
+        part = steps[start : start + 8]
+        assert re.search("[a-zA-Z]", part) and re.search(r"[+=]\d|\d;", part)
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,12 @@ from whet.tasks.letter_sum import LETTERS, LetterSum
 from whet.types import Decoding
 from whet.weightings.sequence_mean import SequenceMean
 
-sums, longer = LetterSum(24), LetterSum(48)  # 174 and 342 tokens to think them through
-chunks = Chunked(carry=8, chunks=5, head=1, decoding=Decoding(max_tokens=44))  # 188 tokens in contexts of 71
+sums, longer = LetterSum(24), LetterSum(48)  # 200 and 392 tokens to think them through
+chunks = Chunked(carry=8, chunks=5, head=1, decoding=Decoding(max_tokens=48))  # 208 tokens in contexts of 77
 whole = Sample(decoding=Decoding(max_tokens=chunks.limit))
 twice = replace(chunks, chunks=10), replace(whole, decoding=Decoding(max_tokens=replace(chunks, chunks=10).limit))
 
-tiny = TinyQwen(width=64, layers=2, context=448, alphabet=LETTERS + "0123456789+=;")
+tiny = TinyQwen(width=64, layers=2, context=464, alphabet=LETTERS + "0123456789+=;^$")
 learn = Train(Likelihood(), lr=Linear(4e-3, 1e-3, 200), warmup=20, betas=(0.9, 0.98))
 brief = replace(learn, lr=Linear(2e-3, 2e-4, 80), warmup=5)
 some = LetterSum((2, 24))

@@ -1,9 +1,10 @@
-"""The sum of digits that are written as letters, modulo 10: "kTbq" in 24 or 48 steps of thinking."""
+"""The sum of many digits modulo 10, the digits written as letters: "^kTb$" in three steps of thinking."""
 
 from __future__ import annotations
 
 import string
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,11 +20,11 @@ class LetterSum:
     """(v(x_1) + ... + v(x_n)) mod `modulus` for n different letters, n in `letters`, where v(x) is the place of x in
     a..zA..Z, from 0, modulo `modulus`.
 
-    The prompt is the letters. A solution takes one letter after another, the sum so far s_k = (s_{k-1} + v(x_k)) mod
-    `modulus`, s_0 = 0: "k0+0=0;T5+0=5;..." writes each as letter, its value, the old sum and the new one: with one
-    token per character and one digit per number seven tokens. As no letter comes twice, the letter of a step says where
-    in the prompt it is, and a single step holds all that is needed to go on: a chain of thought of any length whose
-    state is small. Splits share no question.
+    The prompt is the letters between "^" and "$". A solution takes one after another: a step is the letter before, the
+    letter, its value, the sum so far and the new one, s_k = (s_{k-1} + v(x_k)) mod `modulus`, s_0 = 0:
+    "^k0+0=0;kT5+0=5;Tb1+5=6;b$" for "^kTb$". With one token per character and one digit per number that is eight tokens.
+    As no letter comes twice, a letter says where in the prompt one is, and any eight tokens hold all that is needed to go
+    on: a chain of thought of any length whose state is small. Splits share no question.
 
     Raises ValueError unless 1 <= n <= 52 and `modulus` is 2 or more.
     """
@@ -44,7 +45,7 @@ class LetterSum:
     def problem(self, split: str, i: int) -> Problem:
         text = drawn("letter_sum", self.seed, split, i, self._draw, lambda text: text)
         steps, total = self._solve(text)
-        prompt = [{"role": "user", "content": text}]
+        prompt = [{"role": "user", "content": f"^{text}$"}]
         solution = worked("".join(steps), str(total))
         return Problem(f"letter_sum/{split}/{i}", prompt, str(total), {"solution": solution})
 
@@ -54,8 +55,8 @@ class LetterSum:
 
     def _solve(self, text: str) -> tuple[list[str], int]:
         steps, total, modulus = [], 0, int(self.modulus)
-        for letter in text:
+        for before, letter in pairwise("^" + text):
             value = LETTERS.index(letter) % modulus
-            steps.append(f"{letter}{value}+{total}={(total + value) % modulus};")
+            steps.append(f"{before}{letter}{value}+{total}={(total + value) % modulus};")
             total = (total + value) % modulus
-        return steps, total
+        return [*steps, f"{text[-1]}$"], total
