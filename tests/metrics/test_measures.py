@@ -14,7 +14,9 @@ def run(tmp_path: Path) -> Path:
     def evaluated(where: str, correct: list[list[float]]) -> None:
         file = tmp_path / "evaluations" / where / "test.json"
         file.parent.mkdir(parents=True)
-        file.write_text(json.dumps({"correct": correct, "lengths": [[3, 5]] * len(correct), "problems": ["a", "b"]}))
+        file.write_text(
+            json.dumps({"correct": correct, "lengths": [[3, 5]] * len(correct), "problems": ["x:a", "y:b"]})
+        )
 
     evaluated("before", [[0, 0], [0, 1]])
     evaluated("step-2", [[0, 1], [0, 1]])
@@ -36,6 +38,13 @@ def test_evaluations_give_a_number_per_problem(run: Path) -> None:
     assert Final("pass@1")(run).tolist() == [1, 0.5]
     assert Final("pass@2")(run).tolist() == [1, 1]
     assert Final("length")(run).tolist() == [4, 4]
+
+
+def test_a_source_of_a_mixture_can_be_looked_at_alone(run: Path) -> None:
+    assert Final("pass@1", source="x")(run).tolist() == [1]
+    assert Final("pass@1", source="y")(run).tolist() == [0.5]
+    with pytest.raises(ValueError, match="no problem of the source 'z'"):
+        Final(source="z")(run)
 
 
 def test_the_area_is_taken_over_tokens(run: Path) -> None:
@@ -81,6 +90,7 @@ def test_names_tell_measures_apart() -> None:
         Total("loss"),
         Final("pass@1", "hard"),
         Rise(Final(), Before()),
+        Final("pass@1", source="hard"),
     ]
     assert len({measure.name for measure in measures}) == len(measures)
     assert np.all([measure.name for measure in measures])

@@ -24,17 +24,19 @@ class Measure(Protocol):
 
 @dataclass(frozen=True)
 class Final:
-    """A metric of an evaluation after training, per problem: "pass@1", "pass@8", "length"."""
+    """A metric of an evaluation after training, per problem: "pass@1", "pass@8", "length". With `source`, of the
+    problems of that source of a `Mixture` alone."""
 
     metric: str = "pass@1"
     evaluation: str = "test"
+    source: str = ""
 
     @property
     def name(self) -> str:
-        return _named(self.metric, self.evaluation)
+        return _named(self.metric, self.evaluation) + (f" of {self.source}" if self.source else "")
 
     def __call__(self, folder: Path) -> np.ndarray:
-        return _evaluated(folder / "evaluations" / "after" / f"{self.evaluation}.json", self.metric)
+        return _evaluated(folder / "evaluations" / "after" / f"{self.evaluation}.json", self.metric, self.source)
 
 
 @dataclass(frozen=True)
@@ -160,14 +162,19 @@ def _named(metric: str, evaluation: str) -> str:
     return metric if evaluation == "test" else f"{evaluation}: {metric}"
 
 
-def _evaluated(file: Path, metric: str) -> np.ndarray:
+def _evaluated(file: Path, metric: str, source: str = "") -> np.ndarray:
     if not file.exists():
         raise ValueError(f"the run has no {file}: let the recipe evaluate there, or measure something else")
     held = read_json(file)
     values = per_problem(np.array(held["correct"], float), np.array(held["lengths"], float))
     if metric not in values:
         raise ValueError(f"{file} has no {metric!r}, it has {', '.join(values)}")
-    return values[metric]
+    if not source:
+        return values[metric]
+    of = [problem.startswith(f"{source}:") for problem in held["problems"]]
+    if not any(of):
+        raise ValueError(f"{file} has no problem of the source {source!r}; name one of its task's sources")
+    return values[metric][of]
 
 
 def _log(folder: Path) -> Sequence[Any]:

@@ -23,15 +23,26 @@ from whet.stages.rl import RL
 from whet.stages.sft import SFT
 from whet.tasks.chain_sum import ChainSum
 from whet.tasks.mixture import Mixture
-from whet.types import Decoding
+from whet.tasks.restyled import Restyled
+from whet.types import Decoding, Problem
 
 STEPS, EARLY = 40, 28  # 70 % of the updates
 
-lengths = {"easy": 2, "middle": 4, "hard": 6}
-habits = {"easy": 1.0, "middle": 0.5, "hard": 0.03}  # the share whose steps are shown; the others are guesses
-sums = {name: ChainSum(terms=terms, largest=9, operators="+") for name, terms in lengths.items()}
+sums = {name: ChainSum(terms, largest=9, operators="+") for name, terms in (("easy", 2), ("middle", 4), ("hard", 6))}
 task = Mixture(sums)
-habit = Mixture({name: replace(sums[name], shown=share) for name, share in habits.items()})
+
+
+def worked(problem: Problem) -> str:
+    return problem.info["solution"]
+
+
+def given_up(problem: Problem) -> str:
+    return "<answer>?</answer>"
+
+
+habits = {"easy": 1.0, "middle": 0.55, "hard": 0.03}  # the share that is worked out
+styles = {"worked": worked, "given up": given_up}
+habit = Mixture({name: Restyled(sums[name], styles, {"worked": x, "given up": 1 - x}) for name, x in habits.items()})
 
 tiny = TinyQwen(width=96, layers=3, context=96, tokenizer="word", words=tuple(str(n) for n in range(10, 55)))
 learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 200), warmup=20, betas=(0.9, 0.98))
