@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from whet.claims import All, Better, Finding, Reaches, Within, verdict
-from whet.metrics.measures import Final
+from whet.metrics.measures import During, Final
 from whet.recipe import Paper, Recipe
 from whet.recipes import quickstart
 
@@ -51,6 +51,20 @@ def test_reaches_is_a_share_of_the_gap_between_start_and_other(new: float, said:
     (found,) = Reaches("new", of="old", metric=score, share=0.5).judge(table(new, 0.6))  # half of the gap is 0.4
     assert found.verdict == said
     assert found.difference.value == pytest.approx(new - 0.4, abs=0.01)
+
+
+def test_better_may_set_one_time_against_another() -> None:
+    early = During(5)
+    numbers = table(0.6, 0.5)
+    for of in numbers.values():
+        of[early.name] = of["pass@1"] - 0.05
+    claim = Better("new", than="old", metric=early, against=score)
+    assert [measure.name for measure in claim.measures()] == ["pass@1 after 5 steps", "pass@1"]
+    (found,) = claim.judge(numbers)
+    assert found.verdict == "reproduced" and found.difference.value == pytest.approx(0.05, abs=0.01)
+    assert found.statement == "new in pass@1 after 5 steps is above old in pass@1"
+    (other,) = Better("old", than="new", metric=early, against=score).judge(numbers)
+    assert other.verdict == "not reproduced"
 
 
 def test_an_open_question_says_how_many_seeds_would_settle_it() -> None:
