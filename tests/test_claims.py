@@ -88,6 +88,20 @@ def test_sooner_compares_an_early_moment_of_one_arm_with_a_late_one_of_the_other
     assert claim.arms() == ("new", "old") and [m.name for m in claim.measures()] == ["pass@1 after 7 steps", "pass@1"]
 
 
+def test_better_may_set_one_time_against_another() -> None:
+    early = During(5)
+    numbers = table(0.6, 0.5)
+    for of in numbers.values():
+        of[early.name] = of["pass@1"] - 0.05
+    claim = Better("new", than="old", metric=early, against=score)
+    assert [measure.name for measure in claim.measures()] == ["pass@1 after 5 steps", "pass@1"]
+    (found,) = claim.judge(numbers)
+    assert found.verdict == "reproduced" and found.difference.value == pytest.approx(0.05, abs=0.01)
+    assert found.statement == "new in pass@1 after 5 steps is above old in pass@1"
+    (other,) = Better("old", than="new", metric=early, against=score).judge(numbers)
+    assert other.verdict == "not reproduced"
+
+
 def test_an_open_question_says_how_many_seeds_would_settle_it() -> None:
     (found,) = Better("new", than="old", metric=score).judge(table(0.502, 0.5, noise=0.2))
     assert found.verdict == "inconclusive"

@@ -49,12 +49,14 @@ class Claim(Protocol):
 
 @dataclass(frozen=True)
 class Better:
-    """mean(new - than) > margin."""
+    """mean(new - than) > margin. With `against`, `than` is measured by that: `Better("new", than="old",
+    metric=During(28), against=pass_1)` says that `new` is above the end of `old` after 28 steps already."""
 
     new: str
     than: str
     metric: Measure
     margin: float = 0.0
+    against: Measure | None = None
 
     def __post_init__(self) -> None:
         _check(self.new, self.than, self.margin)
@@ -63,13 +65,16 @@ class Better:
         return self.new, self.than
 
     def measures(self) -> Sequence[Measure]:
-        return (self.metric,)
+        return (self.metric,) if self.against is None else (self.metric, self.against)
 
     def judge(self, table: Table) -> list[Finding]:
         more = f" by more than {self.margin:g}" if self.margin else ""
+        other = self.against or self.metric
         told = f"{self.new} is above {self.than} in {self.metric.name}{more}"
-        name = self.metric.name
-        return [_finding(told, name, table[self.than][name], table[self.new][name], self.margin)]
+        if self.against is not None:
+            told = f"{self.new} in {self.metric.name} is above {self.than} in {other.name}{more}"
+        before, after = table[self.than][other.name], table[self.new][self.metric.name]
+        return [_finding(told, self.metric.name, before, after, self.margin)]
 
 
 @dataclass(frozen=True)

@@ -31,17 +31,22 @@ def added(stage: Any) -> Mapping[str, Given]:
 
 
 def make(name: str, spec: Given, lms: Mapping[str, LM], seed: int) -> LM:
-    """The model of a spec that is not remote. A built one has a stream of the run's seed by its name."""
+    """The model of a spec that is not remote."""
     if isinstance(spec, Derived):
         return spec.derive(lms[spec.source])
     assert isinstance(spec, Buildable)
-    return spec.build(stream(seed, "model", name))
+    return spec.build(seed_of(name, seed))
+
+
+def seed_of(name: str, seed: int) -> int:
+    """What a model that is built gets: a stream of the run's seed by its name, whatever the stage and the arm."""
+    return stream(seed, "model", name)
 
 
 def check_given(stage: Any, lms: Mapping[str, LM], seed: int) -> dict[str, LM]:
     """ValueError for a model that could not play the part the stage gives it: one that can not be built, a remote one
     that does not answer, would be trained, copied, or learned from, and one of other tokens that a track asks to
-    score. The models that were built for this."""
+    score or another model learns from. The models that were built for this."""
     built: dict[str, LM] = {}
     for name, spec in added(stage).items():
         if isinstance(spec, Remote):
@@ -69,17 +74,31 @@ def _check_remote(name: str, stage: Any) -> None:
 
 
 def _check_scores(stage: Any, lms: Mapping[str, LM]) -> None:
-    """Tracks score the policy's token ids: a model of another tokenizer would take them for other words."""
+    """Tracks score the policy's token ids, and rows are learned from as token ids: a model of another tokenizer would
+    take them for other words."""
     for path, name in _scorers(stage):
         if name in lms and name != "policy" and _vocabulary(lms[name]) != _vocabulary(lms["policy"]):
             raise ValueError(
                 f"{path} asks {name!r} to score the policy's tokens, and its tokenizer is another one; "
                 "take a model with the policy's tokenizer"
             )
+    for learner, teacher in _taught(stage):
+        if learner in lms and teacher in lms and _vocabulary(lms[learner]) != _vocabulary(lms[teacher]):
+            raise ValueError(
+                f"train.{learner}.rows has {learner!r} learn from the tokens of {teacher!r}, and its tokenizer is "
+                f"another one; take a model with the tokenizer of {learner!r}"
+            )
 
 
 def _scorers(stage: Any) -> Iterator[tuple[str, str]]:
     yield from ((f"tracks.{path}", name) for path, name in model_names(list(getattr(stage, "tracks", ()))))
+
+
+def _taught(stage: Any) -> Iterator[tuple[str, str]]:
+    """(who learns, whose rows)."""
+    learned = getattr(stage, "train", {})
+    if isinstance(learned, Mapping):
+        yield from ((name, train.rows) for name, train in learned.items() if getattr(train, "rows", ""))
 
 
 def _vocabulary(lm: LM) -> dict[str, int]:

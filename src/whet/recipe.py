@@ -16,7 +16,7 @@ import whet
 from whet.claims import Claim
 from whet.describe import describe, fingerprint
 from whet.files import cache
-from whet.given import Buildable
+from whet.given import Buildable, added, seed_of
 from whet.inventory import check_models
 from whet.machines.profile import Machine, cpu
 from whet.metrics.measures import Final, Late, Measure, auc_reward, pass_1
@@ -30,10 +30,15 @@ from whet.stages.evaluate import Evaluate
 @dataclass(frozen=True)
 class Made:
     """A model made from another by warm-up stages. Cached per seed under the hash of what made it (its description and
-    Whet's own code), so that arms share one warm start."""
+    Whet's own code), so that arms share one warm start. It may be the policy that arms start from, or a model that a
+    stage adds (`models={"teacher": Made(...)}`)."""
 
     model: Buildable | Made
     stages: Sequence[Stage]
+
+    def build(self, seed: int) -> LM:
+        """As other models are built. Outside an event loop, or where it has been made before."""
+        return make(self, seed)
 
     def place(self, seed: int) -> Path:
         """The cache folder of this model for a seed."""
@@ -95,6 +100,12 @@ def make(spec: Buildable | Made, seed: int, machine: Machine = cpu, screen: Scre
     return load(str(place))
 
 
+def made(model: Buildable | Made, stages: Sequence[Stage], seed: int) -> list[tuple[Made, int]]:
+    """What warm-up stages make for a run of these stages, the policy and models that a stage adds, with their seeds."""
+    wanted = [(spec, seed_of(name, seed)) for stage in stages for name, spec in added(stage).items()]
+    return [(spec, own) for spec, own in [(model, seed), *wanted] if isinstance(spec, Made)]
+
+
 def prepare(recipe: Recipe, arm: str, seed: int, folder: Path, machine: Machine, screen: Screen) -> Run:
     """A run of one arm, ready to `go`: evaluation before, the arm's stages, evaluation after."""
     if arm not in recipe.arms:
@@ -102,6 +113,8 @@ def prepare(recipe: Recipe, arm: str, seed: int, folder: Path, machine: Machine,
     stages = copy.deepcopy([*_timed(recipe, "before"), *recipe.arms[arm], *_timed(recipe, "after")])
     for stage in stages:
         check_models(stage, ["policy"])  # before a warm start that takes minutes
+    for spec, own in made(recipe.model, stages, seed):
+        make(spec, own, machine, screen)  # those that a stage adds are built within the run: from the cache
     return Run(folder, seed, {"policy": make(recipe.model, seed, machine, screen)}, stages, machine, screen)
 
 

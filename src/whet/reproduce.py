@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from whet.launch import Order, environment, find, machine, resume, slugs, start
 from whet.metrics.intervals import Estimate
 from whet.metrics.measures import Measure
 from whet.metrics.seeds import over_seeds, paired_seeds
-from whet.recipe import Made, Recipe, make
+from whet.recipe import Made, Recipe, made, make
 from whet.report import is_share
 from whet.run import INTERRUPT, Interrupted, Silent
 from whet.stamps import code, components, stamp, told
@@ -88,7 +89,7 @@ def run_all(order: Order, recipe: Recipe, todo: Sequence[Job], watch: Watch, wor
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(left)), context, initializer=_begin, initargs=(os.getpid(),))
     try:
-        if isinstance(recipe.model, Made):
+        if _made(recipe, 0):
             warm = {pool.submit(_warm, order, seed): f"warm start, seed {seed}" for seed in _seeds(left)}
             _wait(warm, lambda: 0, total, watch)
         steps = lambda: sum(_done(recipe, job) for job in todo)  # noqa: E731
@@ -207,7 +208,13 @@ def _begin(parent: int) -> None:
 
 
 def _warm(order: Order, seed: int) -> None:
-    make(find(order).model, seed, replace(machine(order), threads=1))
+    for spec, own in _made(find(order), seed):
+        make(spec, own, replace(machine(order), threads=1))
+
+
+def _made(recipe: Recipe, seed: int) -> list[tuple[Made, int]]:
+    """What warm-up stages make for the arms of a recipe."""
+    return made(recipe.model, list(chain(*recipe.arms.values())), seed)
 
 
 def _run(order: Order, job: Job) -> None:

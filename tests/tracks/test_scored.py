@@ -1,7 +1,7 @@
 """Tracks from a model that is small enough to check by hand: a table of bigrams."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -46,6 +46,17 @@ def test_every_row_is_scored_in_one_call_and_goes_back_to_its_attempt() -> None:
     assert second.tracks["reference"].tolist() == [0, logp[1, 1].item()]
     assert found[1].name == "other"
     assert not ONE.tracks
+
+
+def test_a_temperature_of_its_own_takes_the_place_of_the_rows() -> None:
+    hot = attempt(replace(row([0, 1], [0, 1]), temperature=2.0))
+    for temperature, expected in ((None, 2.0), (1.0, 1.0), (0.5, 0.5)):
+        track = Logprobs(temperature=temperature)
+        found = asyncio.run(track({"reference": Bigrams(TABLE)}, [group(hot)]))[0].trajectories[0]  # type: ignore
+        assert found.tracks["reference"][1].item() == (TABLE[0] / expected).log_softmax(-1)[1].item()
+        assert found.rows == hot.rows
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        Logprobs(temperature=0.0)
 
 
 def test_values_come_from_the_critic_and_other_tracks_stay() -> None:

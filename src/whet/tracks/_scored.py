@@ -9,10 +9,14 @@ import torch
 from whet.types import Group, Models, Want
 
 
-async def scored(models: Models, groups: list[Group], model: str, want: Want, track: str) -> list[Group]:
-    """The groups with `want` of every row under `model` as the track `track`. All rows of all groups go to the model
-    in one call, so that the engine batches them."""
+async def scored(
+    models: Models, groups: list[Group], model: str, want: Want, track: str, temperature: float | None = None
+) -> list[Group]:
+    """The groups with `want` of every row under `model` as the track `track`, at `temperature` where one is given and
+    else at the row's own. All rows of all groups go to the model in one call, so that the engine batches them."""
     rows = [row for group in groups for trajectory in group.trajectories for row in trajectory.rows]
+    if temperature is not None:
+        rows = [replace(row, temperature=temperature) for row in rows]
     if not rows:
         return groups
     if model not in models:
