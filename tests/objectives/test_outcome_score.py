@@ -55,7 +55,7 @@ def test_the_loss_is_the_cross_entropy_of_the_mean_score_over_reply_tokens() -> 
         assert loss[i].tolist() == pytest.approx([0] + [bce(2.0, right)] * 3)
     assert told["belief"][0].tolist() == pytest.approx([0] + [1 / (1 + math.exp(-2))] * 3)
     assert told["agreement"].tolist() == [[0, 1, 1, 1], [0, 0, 0, 0]]
-    assert float((loss * SequenceMean()(b)).sum()) == pytest.approx((bce(2, True) + bce(2, False)) / 2)
+    assert float((loss * SequenceMean()(b)).sum().detach()) == pytest.approx((bce(2, True) + bce(2, False)) / 2)
 
 
 def test_every_scored_token_gets_an_equal_share_of_the_gradient_and_the_prompt_none() -> None:
