@@ -97,7 +97,7 @@ def test_no_token_has_both_weights_and_all_lie_in_zero_to_one(scores: list[float
 
 
 @pytest.mark.parametrize("more", [{"threshold": 1.0}, {"threshold": -0.1}, {"top": 0.0}, {"top": 1.5}])
-def test_numbers_out_of_range_are_refused(more: dict[str, float]) -> None:
+def test_numbers_out_of_range_are_refused(more: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"TokenWeights.{next(iter(more))}"):
         TokenWeights(**more)
 
