@@ -1,0 +1,111 @@
+"""OREAL against REINFORCE with a leave-one-out baseline: right replies are cloned, wrong ones repelled, and a reward
+model of tokens that is trained from outcomes alone says which tokens decide. Long sums, whose traces are partly right.
+"""
+
+from dataclasses import replace
+
+from whet.advantages.leave_one_out import LeaveOneOut
+from whet.callbacks.token_scores import TokenScores
+from whet.claims import All, Better
+from whet.curricula.by_pass_rate import ByPassRate
+from whet.filters.mixed import Mixed
+from whet.metrics.measures import AreaUnder, Final, Overall, pass_1
+from whet.models.derived import Critic
+from whet.models.tiny import TinyQwen
+from whet.objectives.clone_and_repel import CloneAndRepel
+from whet.objectives.kl import KL
+from whet.objectives.likelihood import Likelihood
+from whet.objectives.outcome_score import OutcomeScore
+from whet.objectives.reinforce import Reinforce
+from whet.recipe import Made, Paper, Recipe
+from whet.rewards.verified import exact
+from whet.rollouts.sample import Sample
+from whet.schedule import Linear, Number, Steps
+from whet.scoring import Weighted
+from whet.stages.evaluate import Evaluate
+from whet.stages.learning import Auxiliary, Train
+from whet.stages.rl import RL
+from whet.stages.sft import SFT
+from whet.tasks.chain_sum import ChainSum
+from whet.tracks.reference import Logprobs
+from whet.tracks.token_weights import TokenWeights
+from whet.types import Decoding, Problem, Weighting
+from whet.verifiers.chain import first_wrong
+from whet.weightings.by_outcome import ByOutcome
+from whet.weightings.one_of_each import OneOfEach
+from whet.weightings.sequence_mean import SequenceMean
+from whet.weightings.token_mean import TokenMean
+
+WAIT, UPDATES, LR = 10, 80, 1e-4  # the policy waits 10 steps for the reward model, as in the paper
+
+
+def error(problem: Problem, reply: str) -> int | None:
+    return first_wrong(problem.prompt[0]["content"], reply)  # type: ignore[index]
+
+
+sums = ChainSum(terms=(3, 5), largest=9, operators="+")  # "4+5+6=?", its solution "4+5=9;9+6=15"
+numbers = tuple(str(n) for n in range(10, 46))  # one token each
+tiny = TinyQwen(width=96, layers=3, context=80, tokenizer="word", words=numbers)
+learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 200), warmup=20, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(sums, steps=200, problems=32, train=learn)])
+
+attempts = Sample(group=8, decoding=Decoding(max_tokens=40))
+right = Weighted({"correct": exact}, weights={"correct": 2.0})  # +1 or -1, but for a shift that no advantage sees
+test = Evaluate(sums, attempts, Weighted({"correct": exact}), problems=150)
+
+every, pairs = TokenMean(), OneOfEach(weighting=TokenMean())
+sides = OneOfEach(weighting=ByOutcome(right=1.0, wrong=0.5))
+
+
+def train(objective, weighting: Weighting, kept: Weighting = pairs, lr: Number = LR):
+    return Train(objective, weighting, lr=lr, auxiliary={"kl": Auxiliary(KL("k3", ratio=False), kept, 0.01)})
+
+
+reinforce = RL(
+    sums,
+    rollout=attempts,
+    reward=right,
+    train={"policy": train(Reinforce(), every, every)},
+    advantage=LeaveOneOut(),
+    curriculum=ByPassRate(pool=512),
+    filter=Mixed("correct"),
+    tracks=[Logprobs()],
+    problems=8,
+    steps=UPDATES,
+)
+scorer = Train(OutcomeScore(), OneOfEach(weighting=SequenceMean()), lr=4 * LR, rows="policy")
+oreal = replace(
+    reinforce,
+    train={"policy": train(CloneAndRepel(), sides, lr=Steps(0.0, {WAIT: LR})), "scorer": scorer},
+    models={"scorer": Critic()},
+    tracks=[Logprobs(), TokenWeights()],
+    callbacks=[TokenScores(error)],
+    steps=WAIT + UPDATES,
+)
+clone = train(CloneAndRepel(track=None), OneOfEach(weighting=ByOutcome(wrong=0.0)))
+rise = Overall("score/rise")
+
+recipe = Recipe(
+    paper=Paper("088", "OREAL", "Cloning right replies and repelling wrong ones by token weights beats REINFORCE."),
+    model=base,
+    arms={
+        "reinforce": [reinforce],
+        "oreal": [oreal],
+        "clone": [replace(reinforce, train={"policy": clone})],
+        "oreal-no-weights": [replace(reinforce, train={"policy": train(CloneAndRepel(track=None), sides)})],
+        "reinforce-pairs": [replace(reinforce, train={"policy": train(Reinforce(), pairs)})],
+    },
+    evaluate=[test],
+    claim=All(
+        [
+            Better("oreal", than="reinforce", metric=pass_1, margin=0.02),
+            Better("oreal", than="reinforce", metric=rise),
+        ]
+    ),
+    measures=(pass_1, AreaUnder("reward/correct"), Overall("score/auc"), rise, Final("length")),
+    at_scale={
+        **{f"{arm}.train.policy.lr": 5e-7 for arm in ("reinforce", "clone", "oreal-no-weights", "reinforce-pairs")},
+        **{"oreal.train.policy.lr.then.10": 5e-7, "oreal.train.scorer.lr": 2e-6},
+        **{"train.policy.weight_decay": 0.01, "rollout.group": 16, "rollout.decoding.max_tokens": 16384},
+    },
+)
