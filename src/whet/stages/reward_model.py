@@ -14,7 +14,7 @@ from whet.given import Given
 from whet.learners.local import Local
 from whet.metrics.intervals import bootstrap
 from whet.models.codec import Codec
-from whet.models.derived import Critic
+from whet.models.derived import Copy, Critic, Follow
 from whet.models.lm import save
 from whet.objectives.bradley_terry import BradleyTerry
 from whet.run import Run, Save
@@ -80,7 +80,7 @@ class RewardModel:
         if lm is not None:
             headless = lm.value_head is None
         else:
-            headless = given is not None and not isinstance(given, Critic) and not getattr(given, "value_head", False)
+            headless = isinstance(given, Copy | Follow) or getattr(given, "value_head", True) is False
         if headless:
             raise ValueError(
                 f"the model {self.model!r} has no value head to score with; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,8 +49,8 @@ class Pairs:
         else:
             chosen = _held(problem, columns, self.chosen)
         info: dict[str, Any] = {"chosen": _said(problem, chosen), "rejected": _said(problem, rejected)}
-        if self.margin and columns.get(self.margin) is not None:
-            info["margin"] = float(columns[self.margin])
+        with suppress(KeyError, TypeError, ValueError):  # no such column, or no number in it
+            info["margin"] = float(lookup(columns, self.margin))
         return replace(problem, info={**problem.info, **info})
 
     def _labelled(self, problem: Problem, columns: Any) -> Problem:
@@ -78,7 +79,7 @@ def _common(problem: Problem, chosen: Sequence[Any], rejected: Any) -> list[Mess
         raise ValueError(
             f"{problem.id}: the prompt is a conversation, so the rejected one must be, got {rejected!r:.80}"
         )
-    lead = len(chosen) > len(rejected) and chosen[0].get("role") == "system" and chosen[0] not in rejected
+    lead = chosen[0].get("role") == "system" and chosen[0] not in rejected  # ours, before the chosen one alone
     other, count = [*chosen[:1], *rejected] if lead else rejected, 0
     while count < min(len(chosen), len(other)) - 1 and chosen[count] == other[count]:
         count += 1
