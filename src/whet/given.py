@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from whet.describe import walk
 from whet.engines.remote import Endpoint, Remote
 from whet.files import read_json, write_json
 from whet.inventory import model_names
@@ -74,8 +75,8 @@ def _check_remote(name: str, stage: Any) -> None:
 
 
 def _check_scores(stage: Any, lms: Mapping[str, LM]) -> None:
-    """Tracks score the policy's token ids, and rows are learned from as token ids: a model of another tokenizer would
-    take them for other words."""
+    """Tracks, and what says so (`reads_tokens`), score the policy's token ids, and rows are learned from as token ids: a
+    model of another tokenizer would take them for other words."""
     for path, name in _scorers(stage):
         if name in lms and name != "policy" and _vocabulary(lms[name]) != _vocabulary(lms["policy"]):
             raise ValueError(
@@ -92,6 +93,8 @@ def _check_scores(stage: Any, lms: Mapping[str, LM]) -> None:
 
 def _scorers(stage: Any) -> Iterator[tuple[str, str]]:
     yield from ((f"tracks.{path}", name) for path, name in model_names(list(getattr(stage, "tracks", ()))))
+    for path, part in walk(stage):
+        yield from ((f"{path}.{name}".lstrip("."), getattr(part, name)) for name in getattr(part, "reads_tokens", ()))
 
 
 def _taught(stage: Any) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -84,7 +84,7 @@ def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -
     whole loss; an auxiliary's own, before its weight, is "name/loss"."""
     device = learner.machine.device
     if "proximal" in train.needs:
-        batch = replace(batch, proximal=_logprobs(learner, batch))
+        batch = replace(batch, proximal=said(learner, batch))
     means, gap = _Means(), 0.0
     for epoch in range(int(train.epochs)):
         for number, index in enumerate(minibatches(batch, int(train.minibatches), stream(seed, "minibatch", epoch))):
@@ -106,8 +106,7 @@ def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -
                 total.backward()
                 losses["loss"] += total.item()
                 for name, value in {"entropy": outputs.entropy, **metrics}.items():
-                    spoken = value.detach()[small.trained]
-                    means.add(name, spoken[~spoken.isnan()])  # NaN: the metric does not speak of this token
+                    means.tell(name, value, small)
                 if epoch == number == 0:
                     known = small.trained & (small.logprobs != 0)  # 0: imitated, sampled by nobody
                     apart = (outputs.logprobs - small.logprobs).detach().abs()[known]
@@ -130,6 +129,11 @@ class _Means:
         self.sums[name] += float(values.sum())
         self.counts[name] += len(values)
 
+    def tell(self, name: str, values: torch.Tensor, batch: Batch) -> None:
+        """A metric's values on trained tokens; NaN: it does not speak of this token."""
+        spoken = values.detach()[batch.trained]
+        self.add(name, spoken[~spoken.isnan()])
+
     def out(self) -> dict[str, float]:
         return {name: value / self.counts[name] for name, value in self.sums.items() if self.counts[name]}
 
@@ -143,13 +147,31 @@ def _added(name: str, extra: Auxiliary, outputs: Outputs, small: Batch) -> tuple
 
 
 @torch.no_grad()
-def _logprobs(learner: Local, batch: Batch) -> torch.Tensor:
-    """[B, T]: the learner's own log-probs, before this step's first update."""
+def said(learner: Local, batch: Batch, what: Literal["logprobs", "values"] = "logprobs") -> torch.Tensor:
+    """[B, T]: the learner's own log-probs or values of the trained tokens, as it is now; 0 elsewhere."""
     out = torch.zeros_like(batch.logprobs)
     for part in learner.parts(batch):
-        logprobs = learner.forward(batch.rows(part)).logprobs
-        out[part, : logprobs.shape[1]] = logprobs.to(out.device)
+        values = getattr(learner.forward(batch.rows(part), {what}), what)
+        out[part, : values.shape[1]] = values.to(out.device)
     return out
+
+
+@torch.no_grad()
+def measured(learner: Local, train: Train, batch: Batch) -> dict[str, float]:
+    """What `learn` would tell of a batch, with nothing learned: "loss", without auxiliary losses, and the objective's
+    metrics."""
+    batch = replace(batch, weights=train.weighting(batch))
+    if "proximal" in train.needs:
+        batch = replace(batch, proximal=said(learner, batch))
+    means, total = _Means(), 0.0
+    for part in learner.parts(batch):
+        small = batch.rows(part)
+        outputs, small = learner.forward(small, train.needs), to(small, learner.machine.device)
+        loss, metrics = train.objective(outputs, small)
+        total += float((loss * small.weights).sum())
+        for name, value in metrics.items():
+            means.tell(name, value, small)
+    return {**means.out(), "loss": total}
 
 
 def to(batch: Batch, device: str) -> Batch:

@@ -117,25 +117,36 @@ def _order(size: int, seed: int, epoch: int) -> Any:
     return generator(seed, "epoch", epoch).permutation(size)
 
 
-def worked(codec: Codec, problem: Problem, context: int, like: Rows | None = None) -> Trajectory:
-    """A problem with its solution, trained on what the assistant says, in the rows that `like` makes of it. ValueError
-    if it has none or is too long."""
-    solution = problem.info.get("solution")
+def worked(
+    codec: Codec, problem: Problem, context: int, like: Rows | None = None, name: str = "solution"
+) -> Trajectory:
+    """A problem with its solution, `info[name]`, trained on what the assistant says, in the rows that `like` makes of
+    it. ValueError if it has none or is too long."""
+    trajectory = completed(codec, problem, context, name)
+    if not trajectory.rows[-1].trained.any():
+        raise ValueError(f"problem {problem.id!r}: info[{name!r}] has no assistant's turn to learn from")
+    trajectory = trajectory if like is None else like.rows(trajectory)
+    length = max(len(row) for row in trajectory.rows)
+    if length > context:
+        raise ValueError(
+            f"problem {problem.id!r} with its {name} has {length} tokens and the model's context is {context}; "
+            "leave long ones out, or build the model with a larger context"
+        )
+    return trajectory
+
+
+def completed(codec: Codec, problem: Problem, context: int, name: str) -> Trajectory:
+    """A problem with what `info[name]` says, text or messages, however long that is; what the assistant says is
+    trained."""
+    solution = problem.info.get(name)
     if not solution:
-        raise ValueError(f"problem {problem.id!r} has no info['solution'] to imitate; use a task that gives one")
+        raise ValueError(f"problem {problem.id!r} has no info[{name!r}] to learn from; use a task that gives one")
     trajectory = codec.open(problem, context)
     for message in [{"role": "assistant", "content": solution}] if isinstance(solution, str) else solution:
         if message["role"] == "assistant":
             trajectory = codec.answer(trajectory, message["content"])
         else:
             trajectory = codec.insert(trajectory, message["content"], message["role"])
-    trajectory = trajectory if like is None else like.rows(trajectory)
-    length = max(len(row) for row in trajectory.rows)
-    if length > context:
-        raise ValueError(
-            f"problem {problem.id!r} with its solution has {length} tokens and the model's context is {context}; "
-            "leave long ones out, or build the model with a larger context"
-        )
     return trajectory
 
 
