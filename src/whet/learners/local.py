@@ -142,5 +142,9 @@ class Local:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.drop()
         return {"grad_norm": norm, "updates": float(math.isfinite(norm)), "updates_dropped": float(norm - norm != 0)}
+
+    def drop(self) -> None:
+        """Forget the gradients gathered so far."""
+        self.optimizer.zero_grad(set_to_none=True)
