@@ -100,7 +100,5 @@ def processed(scaled: Tensor, decoding: Decoding, histories: Sequence[Tensor]) -
 
 def _shaped(processor: object, out: Tensor, like: Tensor) -> Tensor:
     if out.shape != like.shape:
-        raise ValueError(
-            f"processor {processor} gave logits of shape {tuple(out.shape)}, expected {tuple(like.shape)}"
-        )
+        raise ValueError(f"processor {processor} gave logits of shape {tuple(out.shape)}, expected {tuple(like.shape)}")
     return out

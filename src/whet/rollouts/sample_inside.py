@@ -49,7 +49,9 @@ class SampleInside:
         for name, low, high in (("top_p", 0, 1), ("top_k", -1, None), ("least", 0, None), ("group", 0, None)):
             value = getattr(self, name)
             if isinstance(value, int | float) and not (low < value and (high is None or value <= high)):
-                raise ValueError(f"SampleInside.{name} must be above {low}{f', at most {high}' * bool(high)}, got {value}")
+                raise ValueError(
+                    f"SampleInside.{name} must be above {low}{f', at most {high}' * bool(high)}, got {value}"
+                )
 
     async def __call__(self, models: Models, problem: Problem, seed: int) -> list[Group]:
         policy, mask = models[self.model], models[self.mask]
