@@ -235,8 +235,8 @@ class Decoding:
 
     A processor is `(tokens [T], logits [V]) -> logits [V]` for one row, applied after the temperature; -inf forbids a
     token, and no other change is allowed to a row that will be trained on. One that has `together = True` is asked once
-    for all rows that are decoded alike: `(n histories [T], logits [n, V]) -> logits [n, V]`. It may ask another model of
-    the run (`Predicting`).
+    for all rows that are decoded alike: `(n histories [T], logits [n, V]) -> logits [n, V]`. It may ask another model
+    of the run (`Predicting`).
     """
 
     max_tokens: int = 256

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_leading_rising_numbers_by_words_but_at_least_half_of_the_least(texts: M
 def test_rising_is_a_share_and_1_where_all_rise(texts: Made, numbers: list[int], least: int):
     (value,) = Rising(least)(texts(" ".join(map(str, numbers)))).tolist()
     assert 0 <= value <= 1
-    rises = all(a < b for a, b in zip(numbers, numbers[1:], strict=False))
+    rises = all(a < b for a, b in pairwise(numbers))
     assert (value == 1) == (bool(numbers) and rises and len(numbers) >= least / 2)
 
 
@@ -119,5 +120,5 @@ def test_an_attempt_without_a_sampled_token_has_no_fluency_and_a_missing_model_i
     opened = models["start"].open(Problem("p", "ab"))
     (value,) = asyncio.run(Fluency()(models, Group(opened.problem, (opened,))))
     assert torch.isnan(value)
-    with pytest.raises(ValueError, match="Fluency.model names 'judge'"):
+    with pytest.raises(ValueError, match=r"Fluency.model names 'judge'"):
         asyncio.run(Fluency("judge")(models, ids([1])))

@@ -22,7 +22,6 @@ from whet.stages.learning import Train
 from whet.stages.rl import RL
 from whet.types import Batch, Decoding, Outputs, Scored
 
-
 inside = SampleInside(top_p=0.9, group=4, decoding=Decoding(max_tokens=6))
 MASK = {"mask": Follow("policy", every=2)}
 
@@ -50,9 +49,9 @@ def test_the_ratio_is_1_under_the_stored_mask_and_finite_ever_after(tmp_path: Pa
     lm, batch = run.lms["policy"], seen[0][1]  # a policy that has learned, and the mask of the first step
     learner = Local(lm, run.machine, betas=(0.9, 0.99), weight_decay=0.0, eps=1e-8)
     logits = lm.hf(input_ids=batch.tokens).logits[:, :-1].masked_fill(~batch.tracks["kept"][:, 1:], -torch.inf)
-    inside = logits.log_softmax(-1).gather(2, batch.tokens[:, 1:, None])[..., 0]
+    within = logits.log_softmax(-1).gather(2, batch.tokens[:, 1:, None])[..., 0]
     on = batch.trained[:, 1:]
-    assert torch.allclose(learner.forward(batch).logprobs[:, 1:][on], inside[on], atol=1e-5)
+    assert torch.allclose(learner.forward(batch).logprobs[:, 1:][on], within[on], atol=1e-5)
     same = [
         [all(v.equal(one["mask"][k]) for k, v in other["policy"].items()) for other in weights[:i]]
         for i, one in enumerate(weights)

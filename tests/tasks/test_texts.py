@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def test_numbers_go_on_rising_as_often_as_asked():
             problem = Numbers(rising=rising, step=5).problem("train", i)
             numbers = [int(word) for word in (said(problem) + " " + problem.info["solution"]).split()]
             assert len(numbers) == 12 and numbers[0] < numbers[1] <= 499 and all(1 <= n <= 999 for n in numbers)
-            rises += [a < b for a, b in zip(numbers[1:], numbers[2:], strict=False)]
+            rises += [a < b for a, b in pairwise(numbers[1:])]
         assert low <= sum(rises) / len(rises) <= high
 
 

@@ -130,7 +130,7 @@ def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -
     return {**means.out(), **updates, "gap/max": gap, "lr": train.rate(step)}
 
 
-def _updates(train: Train, batch: Batch, seed: int) -> Iterator[tuple[bool, torch.Tensor]]:
+def _updates(train: Train, batch: Batch, seed: int) -> Iterator[tuple[bool, list[int]]]:
     """(whether it is the first, its rows) of every optimizer step on a batch."""
     for epoch in range(int(train.epochs)):
         for number, index in enumerate(minibatches(batch, int(train.minibatches), stream(seed, "minibatch", epoch))):

@@ -23,8 +23,8 @@ class Concepts:
     four is the word that was asked for with probability `used`, else any of its kind.
 
     A term such as `mentions` says how many are used. Splits share no set of words. A small stand-in for CommonGen (Lin
-    et al. 2020, arXiv 1911.03705), one of the tasks of RL4LMs (Ramamurthy et al. 2022, arXiv 2210.01241). ValueError for
-    a probability outside [0, 1].
+    et al. 2020, arXiv 1911.03705), one of the tasks of RL4LMs (Ramamurthy et al. 2022, arXiv 2210.01241). ValueError
+    for a probability outside [0, 1].
     """
 
     used: Number = 0.6

@@ -15,8 +15,8 @@ from whet.types import Problem
 @dataclass(frozen=True)
 class Numbers:
     """A prompt of two numbers of 1 .. largest / 2, the second above the first; the solution goes on with `count` more,
-    between blanks. Each is above the one before by 1 .. `step` with probability `rising`, as long as there is room below
-    `largest`, and any number of 1 .. largest otherwise.
+    between blanks. Each is above the one before by 1 .. `step` with probability `rising`, as long as there is room
+    below `largest`, and any number of 1 .. largest otherwise.
 
     There is no right answer: a term such as `Rising` says what is good. Splits share no question.
     """
