@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from whet.claims import All, Better, Cheaper, Finding, Reaches, Sooner, Within, verdict
+from whet.claims import All, AtLeast, Better, Cheaper, Finding, Reaches, Sooner, Within, verdict
 from whet.metrics.measures import During, Final
 from whet.recipe import Paper, Recipe
 from whet.recipes import quickstart
@@ -148,3 +148,26 @@ def test_claims_that_can_not_be_meant_are_refused() -> None:
 def test_findings_are_plain_values() -> None:
     (found,) = Better("new", than="old", metric=score).judge(table(0.6, 0.5))
     assert isinstance(found, Finding) and found.statement == "new is above old in pass@1"
+
+
+def test_at_least_counts_the_best_and_tells_of_the_rest() -> None:
+    low, high = Better("old", than="new", metric=score), Better("new", than="old", metric=score)
+    open_ = Better("new", than="old", metric=score, margin=0.1)
+    for count, claims, said in (
+        (1, [low, open_, high], "reproduced"),
+        (2, [low, open_, high], "inconclusive"),
+        (3, [low, open_, high], "not reproduced"),
+        (2, [high, low, high], "reproduced"),
+    ):
+        claim = AtLeast(count, claims)
+        found = claim.judge(table(0.6, 0.5))
+        assert verdict(found) == said and len(found) == 3 and sum(finding.counts for finding in found) == count
+        assert list(claim.arms()) == list(All(claims).arms()) and list(claim.measures()) == [score]
+    whole = AtLeast(1, [All([high, low]), All([high, open_])])
+    assert [finding.counts for finding in whole.judge(table(0.6, 0.5))] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_at_least_asks_for_as_many_as_there_are(count: int) -> None:
+    with pytest.raises(ValueError, match=r"AtLeast.count must lie in 1 .. 1"):
+        AtLeast(count, [Better("new", than="old", metric=score)])

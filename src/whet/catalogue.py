@@ -93,6 +93,7 @@ def _earlier(held: Held) -> str:
 
 def _finding(found: Mapping[str, Any]) -> tuple[str, ...]:
     more = f" (about {found['seeds']} seeds would settle it)" if found["seeds"] else ""
+    more += "" if found.get("counts", True) else "; does not count"
     change = cell(found["measure"], found["difference"], change=True)
     return found["statement"], change, p_value(found["difference"]["p"]), f"{found['verdict']}{more}"
 

@@ -5,13 +5,15 @@ A claim says that a difference D [seeds, problems] is above a threshold. It is
     reproduced        the 95 % interval of mean(D) lies above the threshold
     not reproduced    the interval lies below it: the difference is on the other side, or shown to be smaller
     inconclusive      otherwise; `seeds` is then how many would settle it if mean and spread stay as they are
+
+A finding that does not `count` is told and changes no verdict.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -35,6 +37,7 @@ class Finding:
     threshold: float
     verdict: Verdict
     seeds: int | None = None
+    counts: bool = True
 
 
 class Claim(Protocol):
@@ -204,10 +207,42 @@ class All:
         return [finding for claim in self.claims for finding in claim.judge(table)]
 
 
+@dataclass(frozen=True)
+class AtLeast:
+    """`count` of several claims, whichever. Those with the best verdicts count, the first among equals; what the others
+    found is told."""
+
+    count: int
+    claims: Sequence[Claim]
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= len(self.claims):
+            raise ValueError(f"AtLeast.count must lie in 1 .. {len(self.claims)}, the claims there are: {self.count}")
+
+    def arms(self) -> Sequence[str]:
+        return All(self.claims).arms()
+
+    def measures(self) -> Sequence[Measure]:
+        return All(self.claims).measures()
+
+    def judge(self, table: Table) -> list[Finding]:
+        judged = [claim.judge(table) for claim in self.claims]
+        ranked = sorted(range(len(judged)), key=lambda i: -_RANK.index(verdict(judged[i])))
+        best = set(ranked[: self.count])
+        return [
+            replace(finding, counts=finding.counts and i in best)
+            for i, findings in enumerate(judged)
+            for finding in findings
+        ]
+
+
+_RANK: tuple[Verdict, ...] = ("not reproduced", "inconclusive", "reproduced")  # the worse first
+
+
 def verdict(findings: Sequence[Finding]) -> Verdict:
     """Of all findings together: one that fails fails the claim, one that is open leaves it open."""
-    said = {finding.verdict for finding in findings}
-    return next(word for word in ("not reproduced", "inconclusive", "reproduced") if word in said)
+    said = {finding.verdict for finding in findings if finding.counts}
+    return next(word for word in _RANK if word in said)
 
 
 def _finding(statement: str, measure: str, before: np.ndarray, after: np.ndarray, threshold: float) -> Finding:
@@ -227,4 +262,17 @@ def _check(new: str, other: str, margin: float) -> None:
         raise ValueError(f"a claim's margin must be 0 or more, got {margin}")
 
 
-__all__ = ["All", "Before", "Better", "Cheaper", "Claim", "Final", "Finding", "Reaches", "Sooner", "Within", "verdict"]
+__all__ = [
+    "All",
+    "AtLeast",
+    "Before",
+    "Better",
+    "Cheaper",
+    "Claim",
+    "Final",
+    "Finding",
+    "Reaches",
+    "Sooner",
+    "Within",
+    "verdict",
+]

@@ -10,7 +10,7 @@ from whet.describe import walk
 from whet.engines.remote import Endpoint, Remote
 from whet.files import read_json, write_json
 from whet.inventory import model_names
-from whet.models.derived import Copy, Critic, Derived, Follow
+from whet.models.derived import Copy, Critic, Derived, Follow, Start
 from whet.models.lm import LM
 from whet.randomness import stream
 
@@ -59,8 +59,8 @@ def check_given(stage: Any, lms: Mapping[str, LM], seed: int) -> dict[str, LM]:
                 endpoint.close()
         elif isinstance(spec, Buildable):
             built[name] = make(name, spec, lms, seed)
-        elif not isinstance(spec, Copy | Follow | Critic):
-            raise ValueError(f"models.{name} must be a Copy, Follow, Critic, Remote or Pretrained, got {spec!r}")
+        elif not isinstance(spec, Copy | Follow | Critic | Start):
+            raise ValueError(f"models.{name} must be a Copy, Follow, Critic, Start, Remote or Pretrained, got {spec!r}")
     _check_scores(stage, {**lms, **built})
     return built
 

@@ -19,7 +19,7 @@ from whet.given import Endpoints, Given, added, check_given, make
 from whet.inventory import check_models, learning, model_names, title
 from whet.learners.local import Local
 from whet.machines.profile import Machine, cpu
-from whet.models.derived import Copy, Follow
+from whet.models.derived import Copy, Follow, Start
 from whet.models.lm import LM, save
 from whet.randomness import stream
 from whet.types import Policy
@@ -113,6 +113,8 @@ class Run:
         _reach(self.machine.device)
         for lm in self.lms.values():
             lm.to(self.machine.device)
+        kept = any(isinstance(spec, Start) for stage in self.stages for spec in added(stage).values())
+        self._start = {"start": copy.deepcopy(self.lms["policy"])} if kept else {}
 
     # -- stages ---------------------------------------------------------------------------------------------------
 
@@ -185,7 +187,7 @@ class Run:
         self.engines, self.learners, self.versions, self._optimizers = {}, {}, {}, {}
 
     def _add(self, name: str, spec: Given) -> None:
-        lm = self._built.pop((self.number, name), None) or make(name, spec, self.lms, self.seed)
+        lm = self._built.pop((self.number, name), None) or make(name, spec, {**self.lms, **self._start}, self.seed)
         self.lms[name] = lm.to(self.machine.device)
 
     # -- models ---------------------------------------------------------------------------------------------------

@@ -234,7 +234,9 @@ class Decoding:
     "log_kept" [T], and with `store_mask` the kept tokens themselves as "kept" [T, V] bool.
 
     A processor is `(tokens [T], logits [V]) -> logits [V]` for one row, applied after the temperature; -inf forbids a
-    token, and no other change is allowed to a row that will be trained on.
+    token, and no other change is allowed to a row that will be trained on. One that has `together = True` is asked once
+    for all rows that are decoded alike: `(n histories [T], logits [n, V]) -> logits [n, V]`. It may ask another model
+    of the run (`Predicting`).
     """
 
     max_tokens: int = 256
@@ -244,7 +246,7 @@ class Decoding:
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
     stop_tokens: tuple[int, ...] = ()
-    processors: tuple[Callable[[Tensor, Tensor], Tensor], ...] = ()
+    processors: tuple[Callable[..., Tensor], ...] = ()
     store_mask: bool = False
 
     def __post_init__(self) -> None:
@@ -297,6 +299,20 @@ class Policy(Protocol):
 
     def graft(self, trajectory: Trajectory, opened: Trajectory) -> Trajectory:
         """The sampled tokens of `trajectory`'s last row, with the sampler's log-probs, behind another prompt."""
+        ...
+
+
+@runtime_checkable
+class Predicting(Protocol):
+    """A model that says, while another one writes, what it would say next itself. Local models do."""
+
+    @property
+    def special(self) -> tuple[int, ...]:
+        """The ids of its tokenizer's special tokens."""
+        ...
+
+    def predict(self, contexts: Sequence[Tensor]) -> Tensor:
+        """[n, V] float32: the logits of the token behind each of n contexts [T]."""
         ...
 
 

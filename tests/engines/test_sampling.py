@@ -149,3 +149,37 @@ def test_draws_follow_the_distribution():
     draws = torch.from_numpy(np.random.default_rng(0).random(20000))
     tokens = choose(P.log().expand(20000, -1), NONE, draws).tokens
     torch.testing.assert_close(torch.bincount(tokens, minlength=5) / 20000, P[0], atol=0.015, rtol=0)
+
+
+def test_a_processor_for_all_rows_is_asked_once():
+    asked = []
+
+    class Together:
+        together = True
+
+        def __call__(self, histories: list[torch.Tensor], logits: torch.Tensor) -> torch.Tensor:
+            asked.append([history.tolist() for history in histories])
+            return logits.masked_fill(torch.arange(logits.shape[1]) != torch.tensor([[2], [0]]), -torch.inf)
+
+    rows = [torch.tensor([7]), torch.tensor([8, 9])]
+    chosen = choose(P.log().expand(2, -1), Decoding(processors=(Together(),)), u(0.5, 0.5), rows)
+    assert asked == [[[7], [8, 9]]] and chosen.tokens.tolist() == [2, 0]
+    assert chosen.log_kept.tolist() == pytest.approx(P[0, [2, 0]].log().tolist())
+
+
+def test_a_processor_for_all_rows_must_give_logits_of_their_shape():
+    class Short:
+        together = True
+
+        def __call__(self, histories: list[torch.Tensor], logits: torch.Tensor) -> torch.Tensor:
+            return logits[:, :-1]
+
+    with pytest.raises(ValueError, match="expected"):
+        choose(P.log(), Decoding(processors=(Short(),)), u(0.5), [torch.tensor([7])])
+
+
+def test_the_kept_mass_of_everything_is_exactly_1():
+    logits = torch.randn(50, 1000, generator=torch.Generator().manual_seed(0))
+    decoding = Decoding(processors=(lambda tokens, row: row,), store_mask=True)
+    chosen = choose(logits, decoding, torch.full((50,), 0.5, dtype=torch.float64), [torch.tensor([7])] * 50)
+    assert chosen.kept is not None and chosen.kept.all() and not chosen.log_kept.any()

@@ -1,6 +1,7 @@
 """What is read off a finished run."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ def run(tmp_path: Path) -> Path:
     def evaluated(where: str, correct: list[list[float]]) -> None:
         file = tmp_path / "evaluations" / where / "test.json"
         file.parent.mkdir(parents=True)
-        file.write_text(
-            json.dumps({"correct": correct, "lengths": [[3, 5]] * len(correct), "problems": ["x:a", "y:b"]})
-        )
+        held = {"correct": correct, "lengths": [[3, 5]] * len(correct), "problems": ["x:a", "y:b"]}
+        if where == "after":
+            held["terms"] = {"reward": [[0.25, 0.75], [None, 1.0]], "mood": [[None, None], [2.0, 4.0]]}
+        file.write_text(json.dumps(held))
 
     evaluated("before", [[0, 0], [0, 1]])
     evaluated("step-2", [[0, 1], [0, 1]])
@@ -45,6 +47,14 @@ def test_a_source_of_a_mixture_can_be_looked_at_alone(run: Path) -> None:
     assert Final("pass@1", source="y")(run).tolist() == [0.5]
     with pytest.raises(ValueError, match="no problem of the source 'z'"):
         Final(source="z")(run)
+
+
+def test_reward_and_terms_are_means_over_the_attempts_that_have_them(run: Path) -> None:
+    assert Final("reward")(run).tolist() == [0.5, 1.0]
+    unknown, known = Final("mood")(run).tolist()
+    assert math.isnan(unknown) and known == 3
+    with pytest.raises(ValueError, match="no 'mood'"):
+        Before("mood")(run)
 
 
 def test_the_area_is_taken_over_tokens(run: Path) -> None:

@@ -2,66 +2,27 @@
 
 from __future__ import annotations
 
-from asyncio import gather
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.shapes import Letters, metrics, odd, played, tiny, watched
+from helpers.shapes import Letters, metrics, odd, played, watched
 from torch import Tensor
 
-from whet.engines.native import Native
-from whet.engines.sampling import keep
 from whet.learners.local import Local
 from whet.machines.profile import Machine
 from whet.models.derived import Follow
-from whet.models.lm import LM
 from whet.objectives.clip import Clip
-from whet.randomness import stream
 from whet.rollouts.sample import Sample
+from whet.rollouts.sample_inside import SampleInside
 from whet.run import Run
 from whet.scoring import Weighted
 from whet.stages.learning import Train
 from whet.stages.rl import RL
-from whet.types import Batch, Decoding, Group, ModelName, Models, Outputs, Problem, Scored
+from whet.types import Batch, Decoding, Outputs, Scored
 
-
-@dataclass(frozen=True)
-class Inside:
-    """A processor that allows the top-p set of `lm` after the same tokens, and at least its `least` best."""
-
-    lm: LM
-    p: float
-    least: int = 1
-
-    def __call__(self, tokens: Tensor, logits: Tensor) -> Tensor:
-        with torch.no_grad():
-            theirs = self.lm.logits(self.lm.hidden(tokens[None])[0, -1:])
-        return logits.masked_fill(~self.kept(theirs)[0], -torch.inf)
-
-    def kept(self, logits: Tensor) -> Tensor:
-        return keep(logits, Decoding(top_p=self.p)) | keep(logits, Decoding(top_k=self.least))
-
-
-@dataclass(frozen=True)
-class Masked:
-    """Attempts inside the top-p set of the model `mask`, step by step; the sets are the track "kept"."""
-
-    p: float = 0.9
-    group: int = 4
-    max_tokens: int = 6
-    mask: ModelName = "mask"
-
-    async def __call__(self, models: Models, problem: Problem, seed: int) -> list[Group]:
-        policy, mask = models["policy"], models[self.mask]
-        assert isinstance(mask, Native), "the processor reads the mask model's logits itself"
-        inside = Decoding(self.max_tokens, processors=(Inside(mask.lm, self.p),), store_mask=True)
-        opened = policy.open(problem)
-        seeds = [stream(seed, "attempt", g) for g in range(self.group)]
-        return [Group(problem, tuple(await gather(*(policy.extend(opened, inside, s) for s in seeds))))]
-
-
+inside = SampleInside(top_p=0.9, group=4, decoding=Decoding(max_tokens=6))
 MASK = {"mask": Follow("policy", every=2)}
 
 
@@ -74,7 +35,7 @@ def test_the_ratio_is_1_under_the_stored_mask_and_finite_ever_after(tmp_path: Pa
         weights.append({name: {k: v.clone() for k, v in w.items()} for name, w in now.items()})
 
     train = {"policy": Train(watched(Clip(), seen), epochs=2, lr=1e-2)}
-    stage = RL(Letters(), Masked(), Weighted({"odd": odd}), train, models=MASK, problems=3, steps=4)
+    stage = RL(Letters(), inside, Weighted({"odd": odd}), train, models=MASK, problems=3, steps=4)
     run, steps = played(tmp_path, replace(stage, callbacks=[look]))
     for (outputs, batch), (later, _) in zip(seen[::2], seen[1::2], strict=True):
         on = batch.trained
@@ -88,9 +49,9 @@ def test_the_ratio_is_1_under_the_stored_mask_and_finite_ever_after(tmp_path: Pa
     lm, batch = run.lms["policy"], seen[0][1]  # a policy that has learned, and the mask of the first step
     learner = Local(lm, run.machine, betas=(0.9, 0.99), weight_decay=0.0, eps=1e-8)
     logits = lm.hf(input_ids=batch.tokens).logits[:, :-1].masked_fill(~batch.tracks["kept"][:, 1:], -torch.inf)
-    inside = logits.log_softmax(-1).gather(2, batch.tokens[:, 1:, None])[..., 0]
+    within = logits.log_softmax(-1).gather(2, batch.tokens[:, 1:, None])[..., 0]
     on = batch.trained[:, 1:]
-    assert torch.allclose(learner.forward(batch).logprobs[:, 1:][on], inside[on], atol=1e-5)
+    assert torch.allclose(learner.forward(batch).logprobs[:, 1:][on], within[on], atol=1e-5)
     same = [
         [all(v.equal(one["mask"][k]) for k, v in other["policy"].items()) for other in weights[:i]]
         for i, one in enumerate(weights)
@@ -109,23 +70,15 @@ def test_the_policys_own_top_sets_are_stored_alike(tmp_path: Path, decoding: Dec
 
 
 def test_a_mask_that_allows_everything_changes_nothing(tmp_path: Path):
-    stage = RL(Letters(), Masked(p=1.0), Weighted({"odd": odd}), {"policy": Train(Clip())}, models=MASK, steps=1)
+    rollout = replace(inside, top_p=1.0)
+    train = {"policy": Train(Clip(), epochs=3, lr=1e-2)}
+    stage = RL(Letters(), rollout, Weighted({"odd": odd}), train, models=MASK, problems=3, steps=4)
     alone = Machine(engine="reference")  # who samples under a mask; the fast tier's log-probs differ in their last bits
-    _, (masked,) = played(tmp_path / "masked", stage, machine=alone)
-    _, (plain,) = played(tmp_path / "plain", replace(stage, rollout=Sample(4, Decoding(6)), models={}), machine=alone)
-    for one, other in zip(masked, plain, strict=True):
-        for t, u in zip(one.group.trajectories, other.group.trajectories, strict=True):
+    one, masked = played(tmp_path / "masked", stage, machine=alone)
+    other, plain = played(tmp_path / "plain", replace(stage, rollout=Sample(4, Decoding(6)), models={}), machine=alone)
+    for a, b in zip((s for step in masked for s in step), (s for step in plain for s in step), strict=True):
+        for t, u in zip(a.group.trajectories, b.group.trajectories, strict=True):
             assert t.rows[0].tokens.equal(u.rows[0].tokens) and t.rows[0].logprobs.equal(u.rows[0].logprobs)
-
-
-@pytest.mark.parametrize(
-    ("probs", "least", "kept"),
-    [
-        ((0.5, 0.3, 0.15, 0.05), 1, (1, 1, 1, 0)),
-        ((0.95, 0.03, 0.01, 0.01), 1, (1, 0, 0, 0)),
-        ((0.95, 0.03, 0.01, 0.01), 3, (1, 1, 1, 0)),
-    ],
-)
-def test_the_token_that_crosses_p_stays(probs: tuple[float, ...], least: int, kept: tuple[int, ...]):
-    told = Inside(tiny(), 0.9, least).kept(torch.tensor([probs]).log())
-    assert tuple(told[0].int().tolist()) == kept
+            assert t.tracks["kept"].all() and not t.tracks["log_kept"].any()
+    weights = [run.lms["policy"].state_dict() for run in (one, other)]
+    assert all(value.equal(weights[1][name]) for name, value in weights[0].items())

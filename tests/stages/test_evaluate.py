@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from helpers.examples import attempt, group, row, scored
 from helpers.model_small import shaken
 from helpers.runs import SMALL, Listed, go, sums
 
+from whet.models.derived import Start
+from whet.rewards.fluency import Fluency
 from whet.rollouts.sample import Sample
 from whet.run import Run
 from whet.scoring import Weighted
 from whet.stages.evaluate import Evaluate
+from whet.stages.sft import SFT
 from whet.types import Decoding, Group, Problem
 
 attempts = Sample(group=4, decoding=Decoding(max_tokens=3))
@@ -53,6 +57,7 @@ def test_what_is_found_is_written_with_problems_and_samples(tmp_path: Path) -> N
     assert found["correct"] == [[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
     assert [sample["problem"] for sample in found["samples"]] == ["p0", "p1", "p2"]
     assert found["samples"][1]["prompt"] == "1+1=" and found["samples"][1]["reward"] == 1
+    assert found["terms"] == {"reward": found["correct"], "correct": found["correct"]}
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
@@ -89,3 +94,28 @@ def test_every_prompt_that_does_not_fit_is_found_before_any_work(tmp_path: Path)
         Run(tmp_path, 0, {"policy": shaken(SMALL)}, [replace(EVALUATION, task=task)]).check()
     with pytest.raises(ValueError, match=r"Evaluate\.problems must be at least 2"):
         replace(EVALUATION, problems=1)
+
+
+def test_terms_are_written_with_their_weighted_sum_and_a_hole_where_nothing_is_known(tmp_path: Path) -> None:
+    def unsure(group: Group) -> torch.Tensor:
+        return torch.tensor([math.nan, 1.0, 2.0, 3.0])
+
+    reward = Weighted({"correct": first_right, "unsure": unsure}, weights={"unsure": 0.5})
+    go(tmp_path, replace(EVALUATION, reward=reward))
+    terms = json.loads((tmp_path / "evaluations" / "known.json").read_text())["terms"]
+    assert terms["unsure"] == [[None, 1, 2, 3]] * 4
+    assert terms["reward"][2] == [None, 1.5, 1.0, 1.5]
+
+
+def test_the_model_of_the_start_is_the_policy_before_any_stage(tmp_path: Path) -> None:
+    """After training a text is as natural to it as it was before; to a copy made then it is not."""
+    fluent = Weighted({"correct": first_right, "then": Fluency("start"), "now": Fluency("reference")})
+    natural = replace(EVALUATION, reward=fluent, models={"start": Start()})
+    train = SFT(sums(8), steps=3, problems=4)
+    run = go(tmp_path, replace(natural, name="before"), train, replace(natural, name="after"))
+    before, after = (
+        json.loads((tmp_path / "evaluations" / f"{name}.json").read_text())["terms"] for name in ("before", "after")
+    )
+    assert before["then"] == before["now"]
+    assert np.mean(after["then"]) < np.mean(after["now"])
+    assert sorted(run.lms) == ["policy"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -30,7 +31,7 @@ from whet.rollouts.sample import Sample
 from whet.schedule import Linear, at
 from whet.scoring import Weighted
 from whet.settings import override
-from whet.stages.learning import Auxiliary, Train, learn
+from whet.stages.learning import Auxiliary, Train, _logprobs, learn
 from whet.stages.rl import RL
 from whet.types import Batch, Credit, Decoding, Group, joined
 from whet.weightings.sequence_mean import SequenceMean
@@ -186,3 +187,35 @@ def test_in_the_loop_terms_reach_the_weightings(tmp_path: Path) -> None:
         assert line["reward/finished"] == pytest.approx(1 - line["length/limit_share"])
         assert line["nll/loss"] == pytest.approx(line["nll/nll"], rel=1e-4) and line["nll/loss"] > 0
         assert line["reward/mean"] == line["reward/even"]
+
+
+def _epochs(lm: LM, batch: Batch, train: Train) -> dict[str, float]:
+    learner = Local(lm, Machine(), betas=train.betas, weight_decay=0.0, eps=1e-8)
+    return learn(learner, train, batch, step=0, seed=0)
+
+
+def test_updates_end_before_one_that_is_too_far_from_where_the_step_began(lm: LM, batch: Batch):
+    usual = Train(Clip(), lr=1e-2, epochs=6)
+    near = replace(
+        batch, logprobs=torch.where(batch.trained, _logprobs(Local(lm, Machine(), **usual.adamw), batch), 0.0)
+    )
+    twin, moved = copy.deepcopy(lm), copy.deepcopy(lm)
+    stopped = _epochs(lm, near, replace(usual, most_kl=1e-4))
+    made = int(stopped["updates"])
+    assert 1 <= made < 6  # the first is always made: nothing has moved before it
+    assert _epochs(twin, near, replace(usual, epochs=made))["updates"] == made
+    assert all(one.equal(other) for one, other in zip(lm.parameters(), twin.parameters(), strict=True))
+    assert _epochs(moved, near, replace(usual, most_kl=1e9))["updates"] == 6
+
+
+def test_no_update_is_made_where_the_batch_is_too_far_from_the_beginning(lm: LM, batch: Batch):
+    before = [weight.clone() for weight in lm.parameters()]
+    assert _epochs(lm, batch, Train(Clip(), lr=1e-2, epochs=6, most_kl=1e-4))["updates"] == 0
+    assert all(weight.equal(old) and weight.grad is None for weight, old in zip(lm.parameters(), before, strict=True))
+
+
+def test_a_bound_on_the_kl_needs_an_objective_that_measures_it_and_is_above_0(lm: LM, batch: Batch):
+    with pytest.raises(ValueError, match="kl_old"):
+        _epochs(lm, batch, Train(Likelihood(), most_kl=0.1))
+    with pytest.raises(ValueError, match="most_kl"):
+        Train(Clip(), most_kl=0.0)

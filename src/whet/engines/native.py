@@ -13,6 +13,7 @@ from torch import Tensor
 from whet import idle
 from whet.engines.decode import Growing, wave
 from whet.engines.fast import Tier, choose_tier
+from whet.engines.following import Following
 from whet.engines.graphs import Replays, replayable
 from whet.engines.reading import Reader
 from whet.engines.scores import batches, scores
@@ -77,6 +78,7 @@ class Native:
         self.name = name
         self.rows = rows
         self.reader = Reader(lm, memory)
+        self.following = Following(self.reader)
         self.version = version
         self.waves = 0
         self.replays = Replays(lm) if replayable(lm) else None
@@ -92,6 +94,7 @@ class Native:
     def version(self, version: int) -> None:
         self._version = version
         self.reader.prefixes.forget()
+        self.following.forget()
 
     @property
     def read(self) -> int:
@@ -165,6 +168,16 @@ class Native:
         if longest > self.lm.context:
             raise ValueError(f"score got a row of {longest} tokens and the context holds {self.lm.context}")
         return await self._ask(rows=tuple(rows), want=tuple(want)) if rows else []
+
+    def predict(self, contexts: Sequence[Tensor]) -> Tensor:
+        """See `types.Predicting`. Whoever asks for contexts that are those of the call before and a token more has only
+        these tokens read."""
+        return self.following(contexts)
+
+    @property
+    def special(self) -> tuple[int, ...]:
+        """The ids of the tokenizer's special tokens, EOS among them."""
+        return tuple(sorted({*self.codec.tokenizer.all_special_ids, *self.codec.eos}))
 
     async def _ask(self, **request: Any) -> Any:
         loop = asyncio.get_running_loop()

@@ -39,6 +39,7 @@ def choose(logits: Tensor, decoding: Decoding, uniforms: Tensor, histories: Sequ
         allowed = processed(scaled, decoding, histories)
         kept = keep(allowed, decoding)
         log_kept = torch.logsumexp(logprobs.double().masked_fill(~kept, -torch.inf), -1).clamp(max=0.0).float()
+        log_kept = log_kept.masked_fill(kept.all(-1), 0.0)  # of all there is, whatever the sum was rounded to
         allowed = allowed.masked_fill(~kept, -torch.inf)
         if decoding.temperature == 0:
             tokens = allowed.argmax(-1)
@@ -69,6 +70,8 @@ def keep(scaled: Tensor, decoding: Decoding) -> Tensor:
     top_k: the k greatest, the lower id first among equals. top_p: of those, the fewest whose share reaches top_p.
     min_p: all with at least min_p times the greatest probability. A logit of -inf is never kept; the greatest always.
     """
+    if not (decoding.top_k or decoding.top_p < 1 or decoding.min_p > 0):
+        return scaled > -torch.inf
     ordered, order = scaled.double().sort(dim=-1, descending=True, stable=True)
     stays = ordered > -torch.inf
     if decoding.top_k:
@@ -82,19 +85,20 @@ def keep(scaled: Tensor, decoding: Decoding) -> Tensor:
 
 
 def processed(scaled: Tensor, decoding: Decoding, histories: Sequence[Tensor]) -> Tensor:
-    """[n, V]: scaled logits after the row's processors, in their order."""
-    if not decoding.processors:
-        return scaled
-    rows = []
-    for history, row in zip(histories, scaled, strict=True):
-        for processor in decoding.processors:
-            out = processor(history, row.clone())
-            if out.shape != row.shape:
-                raise ValueError(
-                    f"processor {processor} gave logits of shape {tuple(out.shape)}, expected {tuple(row.shape)}"
-                )
-            row = out
-        if not (row > -torch.inf).any():
-            raise ValueError("the processors forbid every token; leave at least one")
-        rows.append(row)
-    return torch.stack(rows)
+    """[n, V]: scaled logits after the rows' processors, in their order."""
+    for processor in decoding.processors:
+        if getattr(processor, "together", False):
+            out = processor(histories, scaled.clone())
+        else:
+            pairs = zip(histories, scaled, strict=True)
+            out = torch.stack([_shaped(processor, processor(history, row.clone()), row) for history, row in pairs])
+        scaled = _shaped(processor, out, scaled)
+    if decoding.processors and not (scaled > -torch.inf).any(-1).all():
+        raise ValueError("the processors forbid every token; leave at least one")
+    return scaled
+
+
+def _shaped(processor: object, out: Tensor, like: Tensor) -> Tensor:
+    if out.shape != like.shape:
+        raise ValueError(f"processor {processor} gave logits of shape {tuple(out.shape)}, expected {tuple(like.shape)}")
+    return out

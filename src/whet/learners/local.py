@@ -153,5 +153,9 @@ class Local:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.drop()
         return {"grad_norm": norm, "updates": float(kept), "updates_dropped": float(not kept)}
+
+    def drop(self) -> None:
+        """Forget the gradients gathered so far."""
+        self.optimizer.zero_grad(set_to_none=True)

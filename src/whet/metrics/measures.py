@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,8 @@ class Measure(Protocol):
 
 @dataclass(frozen=True)
 class Final:
-    """A metric of an evaluation after training, per problem: "pass@1", "pass@8", "length". With `source`, of the
-    problems of that source of a `Mixture` alone."""
+    """A metric of an evaluation after training, per problem: "pass@1", "pass@8", "length", or the mean over attempts of
+    "reward" or of one of its terms, by name. With `source`, of the problems of that source of a `Mixture` alone."""
 
     metric: str = "pass@1"
     evaluation: str = "test"
@@ -167,6 +168,10 @@ def _evaluated(file: Path, metric: str, source: str = "") -> np.ndarray:
         raise ValueError(f"the run has no {file}: let the recipe evaluate there, or measure something else")
     held = read_json(file)
     values = per_problem(np.array(held["correct"], float), np.array(held["lengths"], float))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a problem without any verdict is NaN, as it should be
+        terms = {name: np.nanmean(np.array(of, float), axis=1) for name, of in held.get("terms", {}).items()}
+    values = {**terms, **values}
     if metric not in values:
         raise ValueError(f"{file} has no {metric!r}, it has {', '.join(values)}")
     if not source:

@@ -61,4 +61,15 @@ class Critic:
         return copy.deepcopy(source).add_value_head()
 
 
-Derived = Copy | Follow | Critic
+@dataclass(frozen=True)
+class Start:
+    """A copy of the policy as it was when the run began, in whatever stage: under which to measure how natural the
+    texts are that it writes after training. A run keeps that model where a stage asks for it."""
+
+    source: str = "start"
+
+    def derive(self, source: LM) -> LM:
+        return copy.deepcopy(source)
+
+
+Derived = Copy | Follow | Critic | Start

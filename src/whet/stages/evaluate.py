@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from whet.given import Given
 from whet.metrics.evaluation import per_problem
 from whet.randomness import stream
 from whet.run import Run
-from whet.scoring import judged
+from whet.scoring import judged, totals
 from whet.types import Models, Problem, Reward, Rollout, Scored, Task, sampled_count
 
 
@@ -20,8 +21,10 @@ from whet.types import Models, Problem, Reward, Rollout, Scored, Task, sampled_c
 class Evaluate:
     """The first `problems` problems of a split, each attempted as `rollout` says, scored by `reward`.
 
-    Right means that the term `correct` gave 1. Writes `evaluations/NAME.json`. Problems and streams are the same every
-    time, so evaluations of two models can be paired.
+    Right means that the term `correct` gave 1. Writes `evaluations/NAME.json`, with every term's value of every attempt
+    and their weighted sum "reward". Problems and streams are the same every time, so evaluations of two models can be
+    paired. `models`: what the rollout and the terms ask beside the policy, such as the policy as it was in the
+    beginning, `{"start": Start()}`.
     """
 
     task: Task
@@ -31,6 +34,7 @@ class Evaluate:
     split: str = "test"
     problems: int = 200
     correct: str = "correct"
+    models: Mapping[str, Given] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.problems < 2:
@@ -55,7 +59,13 @@ class Evaluate:
         problems = [scored.group.problem.id for scored in scored_P]
         run.artifact(
             f"evaluations/{name}.json",
-            {"problems": problems, "correct": correct, "lengths": lengths, "samples": samples(scored_P)},
+            {
+                "problems": problems,
+                "correct": correct,
+                "lengths": lengths,
+                "terms": terms(scored_P),
+                "samples": samples(scored_P),
+            },
         )
         return per_problem(correct, lengths)
 
@@ -87,6 +97,17 @@ class Evaluate:
                 correct[p, g] = np.nan if trajectory.stop == "error" or np.isnan(value) else float(value >= 1)
                 lengths[p, g] = sampled_count(trajectory)
         return correct, lengths
+
+
+def terms(scored_P: list[Scored]) -> dict[str, np.ndarray]:
+    """{"reward" and every term: [P, n]}, NaN where there is no such attempt or no verdict."""
+    n = max(len(s.group.trajectories) for s in scored_P)
+    names = dict.fromkeys(["reward", *(name for scored in scored_P for name in scored.terms)])
+    found = {name: np.full((len(scored_P), n), np.nan) for name in names}
+    for p, scored in enumerate(scored_P):
+        for name, values in {**scored.terms, "reward": totals(scored)}.items():
+            found[name][p, : len(values)] = values.numpy()
+    return found
 
 
 def samples(scored_P: list[Scored], count: int = 3) -> list[Mapping[str, Any]]:

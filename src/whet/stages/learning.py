@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -35,6 +35,10 @@ class Train:
 
     where every weighting sees the step's whole batch. `{"nll": Auxiliary(Likelihood(), Where("correct"), 0.1)}` adds
     the negative log-likelihood of correct replies.
+
+    `most_kl` ends a step's updates early: one on whose trained tokens the metric "kl_old" has a mean above it is not
+    made, nor is any after it. "kl_old" is the objective's estimate of KL(old || new), see `Clip`; implementations of
+    PPO stop so at 1.5 times a target. ValueError for an objective that does not measure it.
     """
 
     objective: Objective
@@ -50,6 +54,7 @@ class Train:
     )  # our choice: 0.99 follows the fast drift of RL gradients; AdamW's is 0.999
     weight_decay: float = 0.0
     eps: float = 1e-8
+    most_kl: Number | None = None  # nats per token: no update of a step, nor any after it, once "kl_old" is beyond it
     rows: str = ""  # whose rows it learns from; "" means its own. A critic learns from the policy's.
     auxiliary: Mapping[str, Auxiliary] = field(default_factory=dict)  # further losses, by name
 
@@ -63,6 +68,9 @@ class Train:
                 raise ValueError(
                     f"Train.auxiliary names its metrics, so {name!r} is no name for a loss; choose another"
                 )
+
+        if isinstance(self.most_kl, (int, float)) and not self.most_kl > 0:
+            raise ValueError(f"Train.most_kl must be above 0, got {self.most_kl}; None makes all updates")
 
     @property
     def needs(self) -> set[str]:
@@ -86,36 +94,46 @@ def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -
     if "proximal" in train.needs:
         batch = replace(batch, proximal=said(learner, batch))
     means, gap = _Means(), 0.0
-    for epoch in range(int(train.epochs)):
-        for number, index in enumerate(minibatches(batch, int(train.minibatches), stream(seed, "minibatch", epoch))):
-            mini = batch.rows(index)
-            mini = replace(mini, weights=train.weighting(mini))
-            beside = {name: replace(mini, weights=extra.weighting(mini)) for name, extra in train.auxiliary.items()}
-            losses: dict[str, float] = defaultdict(float)
-            for part in learner.parts(mini):
-                small = mini.rows(part)
-                outputs = learner.forward(small, train.needs)
-                small = to(small, device)
-                loss, metrics = train.objective(outputs, small)
-                total = (loss * small.weights).sum()
-                for name, extra in train.auxiliary.items():
-                    added, told = _added(name, extra, outputs, to(beside[name].rows(part), device))
-                    total = total + extra.weight * added
-                    losses[f"{name}/loss"] += added.item()
-                    metrics = {**metrics, **told}
-                total.backward()
-                losses["loss"] += total.item()
-                for name, value in {"entropy": outputs.entropy, **metrics}.items():
-                    means.tell(name, value, small)
-                if epoch == number == 0:
-                    known = small.trained & (small.logprobs != 0)  # 0: imitated, sampled by nobody
-                    apart = (outputs.logprobs - small.logprobs).detach().abs()[known]
-                    means.add("gap/mean", apart)
-                    gap = max(gap, float(apart.max()) if len(apart) else 0.0)
-            for name, value in {**losses, **learner.update(train.rate(step), train.clip_norm)}.items():
-                means.add(name, torch.tensor([value], dtype=torch.float64))
+    for first, index in _updates(train, batch, seed):
+        mini = batch.rows(index)
+        mini = replace(mini, weights=train.weighting(mini))
+        beside = {name: replace(mini, weights=extra.weighting(mini)) for name, extra in train.auxiliary.items()}
+        losses: dict[str, float] = defaultdict(float)
+        known_kl = means.sums["kl_old"], means.counts["kl_old"]
+        for part in learner.parts(mini):
+            small = mini.rows(part)
+            outputs = learner.forward(small, train.needs)
+            small = to(small, device)
+            loss, metrics = train.objective(outputs, small)
+            total = (loss * small.weights).sum()
+            for name, extra in train.auxiliary.items():
+                added, told = _added(name, extra, outputs, to(beside[name].rows(part), device))
+                total = total + extra.weight * added
+                losses[f"{name}/loss"] += added.item()
+                metrics = {**metrics, **told}
+            total.backward()
+            losses["loss"] += total.item()
+            for name, value in {"entropy": outputs.entropy, **metrics}.items():
+                means.tell(name, value, small)
+            if first:
+                known = small.trained & (small.logprobs != 0)  # 0: imitated, sampled by nobody
+                apart = (outputs.logprobs - small.logprobs).detach().abs()[known]
+                means.add("gap/mean", apart)
+                gap = max(gap, float(apart.max()) if len(apart) else 0.0)
+        if train.most_kl is not None and _beyond(means, known_kl, train.most_kl):
+            learner.drop()
+            break
+        for name, value in {**losses, **learner.update(train.rate(step), train.clip_norm)}.items():
+            means.add(name, torch.tensor([value], dtype=torch.float64))
     updates = {name: means.sums[name] for name in ("updates", "updates_dropped")}
     return {**means.out(), **updates, "gap/max": gap, "lr": train.rate(step)}
+
+
+def _updates(train: Train, batch: Batch, seed: int) -> Iterator[tuple[bool, list[int]]]:
+    """(whether it is the first, its rows) of every optimizer step on a batch."""
+    for epoch in range(int(train.epochs)):
+        for number, index in enumerate(minibatches(batch, int(train.minibatches), stream(seed, "minibatch", epoch))):
+            yield epoch == number == 0, index
 
 
 class _Means:
@@ -136,6 +154,14 @@ class _Means:
 
     def out(self) -> dict[str, float]:
         return {name: value / self.counts[name] for name, value in self.sums.items() if self.counts[name]}
+
+
+def _beyond(means: _Means, known: tuple[float, int], most: float) -> bool:
+    """Whether what was added under "kl_old" since its sum and count were `known` has a mean above `most`."""
+    total, count = means.sums["kl_old"] - known[0], means.counts["kl_old"] - known[1]
+    if not means.counts["kl_old"]:
+        raise ValueError('Train.most_kl looks at the metric "kl_old", which the objective does not measure; use Clip')
+    return bool(count) and total / count > most
 
 
 def _added(name: str, extra: Auxiliary, outputs: Outputs, small: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -1,0 +1,120 @@
+"""NLPO (RL4LMs) against PPO: sampling stays inside the top-p set of a mask, a copy of the policy that is renewed every
+five updates. On counting upwards, reviews that sound glad, and sentences with given words; against imitation, too.
+"""
+
+from dataclasses import replace
+
+from whet.advantages.gae import GAE
+from whet.claims import All, AtLeast, Better, Within
+from whet.metrics.measures import Final
+from whet.models.derived import Critic, Follow, Start
+from whet.models.tiny import TinyQwen
+from whet.objectives.clip import Clip
+from whet.objectives.likelihood import Likelihood
+from whet.objectives.value import Value
+from whet.recipe import Made, Paper, Recipe
+from whet.rewards.distinct import Distinct
+from whet.rewards.fluency import Fluency
+from whet.rewards.kl import KLPenalty
+from whet.rewards.mentions import mentions
+from whet.rewards.mood import Mood
+from whet.rewards.rising import Rising
+from whet.rollouts.sample import Sample
+from whet.rollouts.sample_inside import SampleInside
+from whet.schedule import Linear, Proportional
+from whet.scoring import Weighted
+from whet.stages.evaluate import Evaluate
+from whet.stages.learning import Train
+from whet.stages.rl import RL
+from whet.stages.sft import SFT
+from whet.tasks._lexicon import BAD, GOOD, WORDS
+from whet.tasks.concepts import Concepts
+from whet.tasks.mixture import Mixture
+from whet.tasks.numbers import Numbers
+from whet.tasks.reviews import Reviews
+from whet.tracks.reference import Logprobs
+from whet.tracks.values import Values
+from whet.types import Decoding
+
+TOKENS = 32  # the longest attempt
+texts = {"numbers": Numbers(largest=199, step=12), "reviews": Reviews(), "concepts": Concepts()}  # as they are
+shown = {
+    "numbers": Numbers(largest=199, step=12, rising=0.85),
+    "reviews": Reviews(good=0.55, bad=0.15),
+    "concepts": Concepts(used=0.8),
+}
+terms = {"numbers": Rising(), "reviews": Mood(GOOD, BAD), "concepts": mentions}
+
+words = (*WORDS, *(str(n) for n in range(10, 200)))  # 469 tokens
+tiny = TinyQwen(width=64, layers=2, context=64, tokenizer="word", words=words)
+learn = Train(Likelihood(), lr=Linear(5e-3, 5e-4, 300), warmup=20, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(Mixture(texts), steps=300, problems=32, train=learn)])
+
+whole, likely = Decoding(max_tokens=TOKENS), Decoding(max_tokens=TOKENS, top_p=0.9)
+learns = Train(Clip(), lr=1e-3, epochs=4, most_kl=0.15)  # 1.5 times 0.1
+values = Train(Value(clip=0.2), lr=2e-3, epochs=4, rows="policy")
+
+
+def ppo(name):
+    beta = Proportional(0.03, target=6.0)
+    return RL(
+        texts[name],
+        rollout=Sample(group=1, decoding=whole),
+        reward=Weighted({"correct": terms[name], "kl": KLPenalty()}, weights={"kl": beta}),
+        train={"policy": learns, "critic": values},
+        advantage=GAE(trace=0.95, whiten=True),
+        tracks=[Logprobs(), Values()],
+        models={"critic": Critic()},
+        problems=64,
+        steps=25,
+    )
+
+
+def nlpo(name):
+    usual = ppo(name)
+    inside = SampleInside(top_p=0.9, group=1, decoding=whole)
+    return replace(usual, rollout=inside, models={**usual.models, "mask": Follow("policy", every=5)})
+
+
+def test(name):
+    said = {"correct": terms[name], "fluency": Fluency(), "distinct-2": Distinct()}
+    seen = Weighted(said, weights={"fluency": 0.0, "distinct-2": 0.0})
+    return Evaluate(
+        texts[name], Sample(group=4, decoding=likely), seen, name=name, problems=100, models={"start": Start()}
+    )
+
+
+def imitation(name):
+    return SFT(shown[name], steps=60, problems=32, train=replace(learn, lr=1e-3, warmup=5))
+
+
+recipe = Recipe(
+    paper=Paper(
+        "045",
+        "RL4LMs (NLPO)",
+        "RL aligns better than imitation, and NLPO is more stable than PPO, at a better perplexity.",
+    ),
+    model=base,
+    arms={
+        **{f"sft-{name}": [imitation(name)] for name in texts},
+        **{f"ppo-{name}": [ppo(name)] for name in texts},
+        **{f"nlpo-{name}": [nlpo(name)] for name in texts},
+    },
+    evaluate=[test(name) for name in texts],
+    claim=AtLeast(
+        2,
+        [
+            All(
+                [
+                    Within(f"nlpo-{name}", of=f"ppo-{name}", metric=Final("correct", name), margin=0.05),
+                    Better(f"nlpo-{name}", than=f"ppo-{name}", metric=Final("fluency", name)),
+                    Better(f"ppo-{name}", than=f"sft-{name}", metric=Final("correct", name)),
+                    Better(f"nlpo-{name}", than=f"sft-{name}", metric=Final("correct", name)),
+                ]
+            )
+            for name in texts
+        ],
+    ),
+    measures=tuple(Final(metric, name) for name in texts for metric in ("correct", "fluency", "distinct-2", "length")),
+    at_scale={"train.policy.lr": 1e-6},
+)
