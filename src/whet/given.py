@@ -75,8 +75,8 @@ def _check_remote(name: str, stage: Any) -> None:
 
 
 def _check_scores(stage: Any, lms: Mapping[str, LM]) -> None:
-    """Tracks, and what says so (`reads_tokens`), score the policy's token ids, and rows are learned from as token ids: a
-    model of another tokenizer would take them for other words."""
+    """Tracks, and what says so (`reads_tokens`), score the policy's token ids, and rows are learned from as token ids:
+    a model of another tokenizer would take them for other words."""
     for path, name in _scorers(stage):
         if name in lms and name != "policy" and _vocabulary(lms[name]) != _vocabulary(lms["policy"]):
             raise ValueError(

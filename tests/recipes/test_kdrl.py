@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from whet.launch import Order, find
@@ -14,7 +16,7 @@ from whet.settings import put_arms
 from whet.weightings.failed import Failed
 from whet.weightings.where import Where
 
-STAGES = {arm: stages[0] for arm, stages in recipe.arms.items()}
+STAGES: dict[str, Any] = {arm: stages[0] for arm, stages in recipe.arms.items()}
 
 
 def test_all_arms_have_the_same_task_optimizer_attempts_and_steps() -> None:

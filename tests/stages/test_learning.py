@@ -31,7 +31,7 @@ from whet.rollouts.sample import Sample
 from whet.schedule import Linear, at
 from whet.scoring import Weighted
 from whet.settings import override
-from whet.stages.learning import Auxiliary, Train, _logprobs, learn
+from whet.stages.learning import Auxiliary, Train, learn, said
 from whet.stages.rl import RL
 from whet.types import Batch, Credit, Decoding, Group, joined
 from whet.weightings.sequence_mean import SequenceMean
@@ -197,7 +197,7 @@ def _epochs(lm: LM, batch: Batch, train: Train) -> dict[str, float]:
 def test_updates_end_before_one_that_is_too_far_from_where_the_step_began(lm: LM, batch: Batch):
     usual = Train(Clip(), lr=1e-2, epochs=6)
     near = replace(
-        batch, logprobs=torch.where(batch.trained, _logprobs(Local(lm, Machine(), **usual.adamw), batch), 0.0)
+        batch, logprobs=torch.where(batch.trained, said(Local(lm, Machine(), **usual.adamw), batch), 0.0)
     )
     twin, moved = copy.deepcopy(lm), copy.deepcopy(lm)
     stopped = _epochs(lm, near, replace(usual, most_kl=1e-4))

@@ -30,7 +30,7 @@ def pair(codec: Codec, problem: Problem, context: int, per_token: bool = False) 
     where it lacks one, or one is too long."""
     rows, turns, credit = [], [], []
     for i, (name, sign) in enumerate(_SIDES.items()):
-        trajectory = worked(codec, problem, context, name)
+        trajectory = worked(codec, problem, context, name=name)
         trained = joined(trajectory, "trained").float()
         rows += trajectory.rows
         turns += [replace(turn, row=i) for turn in trajectory.turns]
@@ -43,7 +43,7 @@ def singles(codec: Codec, problem: Problem, context: int) -> list[Text]:
     out = []
     for name, sign in _SIDES.items():
         if problem.info.get(name):
-            trajectory = worked(codec, problem, context, name)
+            trajectory = worked(codec, problem, context, name=name)
             out.append(Text(trajectory, sign * joined(trajectory, "trained").float()))
     if not out:
         raise ValueError(f"problem {problem.id!r} has neither info['chosen'] nor info['rejected']; give it one of them")

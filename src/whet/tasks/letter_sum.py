@@ -22,9 +22,9 @@ class LetterSum:
 
     The prompt is the letters between "^" and "$". A solution takes one after another: a step is the letter before, the
     letter, its value, the sum so far and the new one, s_k = (s_{k-1} + v(x_k)) mod `modulus`, s_0 = 0:
-    "^k0+0=0;kT5+0=5;Tb1+5=6;b$" for "^kTb$". With one token per character and one digit per number that is eight tokens.
-    As no letter comes twice, a letter says where in the prompt one is, and any eight tokens hold all that is needed to go
-    on: a chain of thought of any length whose state is small. Splits share no question.
+    "^k0+0=0;kT5+0=5;Tb1+5=6;b$" for "^kTb$". With one token per character and one digit per number that is eight
+    tokens. As no letter comes twice, a letter says where in the prompt one is, and any eight tokens hold all that is
+    needed to go on: a chain of thought of any length whose state is small. Splits share no question.
 
     Raises ValueError unless 1 <= n <= 52 and `modulus` is 2 or more.
     """
