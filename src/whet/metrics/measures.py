@@ -141,8 +141,8 @@ class Rise:
 
 @dataclass(frozen=True)
 class Total:
-    """The sum of a training metric over all steps that have it, 0 where none has: "attempts" that were played,
-    "updates" that were made; one number per run."""
+    """The sum of a training metric over all steps of all stages that have it, 0 where none has: "attempts" that were
+    played, "updates" that were made; one number per run."""
 
     metric: str
 
@@ -151,8 +151,8 @@ class Total:
         return f"{self.metric} in all"
 
     def __call__(self, folder: Path) -> np.ndarray:
-        known = [float(line[self.metric]) for line in _log(folder) if line.get(self.metric) is not None]
-        return np.array([float(np.sum(known))])
+        lines = read_lines(folder / "metrics.jsonl")
+        return np.array([float(np.sum([line[self.metric] for line in lines if line.get(self.metric) is not None]))])
 
 
 pass_1 = Final("pass@1")
