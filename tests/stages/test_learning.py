@@ -196,9 +196,7 @@ def _epochs(lm: LM, batch: Batch, train: Train) -> dict[str, float]:
 
 def test_updates_end_before_one_that_is_too_far_from_where_the_step_began(lm: LM, batch: Batch):
     usual = Train(Clip(), lr=1e-2, epochs=6)
-    near = replace(
-        batch, logprobs=torch.where(batch.trained, said(Local(lm, Machine(), **usual.adamw), batch), 0.0)
-    )
+    near = replace(batch, logprobs=torch.where(batch.trained, said(Local(lm, Machine(), **usual.adamw), batch), 0.0))
     twin, moved = copy.deepcopy(lm), copy.deepcopy(lm)
     stopped = _epochs(lm, near, replace(usual, most_kl=1e-4))
     made = int(stopped["updates"])
