@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from whet.bounds import Above
 from whet.catalogue import page, read_all, rows
-from whet.claims import verdict
+from whet.claims import All, Better, verdict
 from whet.launch import Order, find, slugs
 from whet.report import is_share
-from whet.reproduce import SEEDS, jobs, judged, stale
+from whet.reproduce import SEEDS, Job, jobs, judged, measured, stale
 from whet.stamps import stamp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,6 +146,37 @@ def test_judged_arms_get_eight_seeds_and_others_three() -> None:
     assert len(quick) == 2 and {job.seed for job in quick} == {1000}
     tuning = jobs(recipe, Path("x"), seeds=2, first=1000)
     assert {job.seed for job in tuning} == {1000, 1001}
+
+
+@dataclass(frozen=True)
+class OneFile:
+    """A measure that only some runs can give."""
+
+    name: str
+
+    def __call__(self, folder: Path) -> np.ndarray:
+        return np.array([float((folder / self.name).read_text())])
+
+
+def test_an_arm_is_asked_only_what_the_claim_asks_of_it_and_a_quick_look_judges_what_it_can(tmp_path: Path) -> None:
+    score, price = OneFile("score"), OneFile("price")
+    claim = All(
+        [Better("new", than="old", metric=score), Above("new", price, 1.0), Better("new", than="far", metric=score)]
+    )
+    recipe = replace(find(Order("gppo")), arms={name: [] for name in ("old", "new", "far")}, claim=claim, measures=())
+    for name, value in (("old", 1.0), ("new", 2.0), ("far", 3.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "score").write_text(str(value))
+    (tmp_path / "new" / "price").write_text("2.0")
+    todo = [Job(arm, 0, tmp_path / arm) for arm in recipe.arms]
+    assert {arm: list(of) for arm, of in measured(recipe, todo).items()} == {
+        "old": ["score"],
+        "new": ["score", "price"],
+        "far": ["score"],
+    }
+    assert len(judged(recipe, measured(recipe, todo))) == 3
+    look = judged(recipe, measured(recipe, todo[:2]))
+    assert [(found.measure, found.difference.value) for found in look] == [("score", 1.0), ("price", 2.0)]
 
 
 def test_a_stamp_changes_with_the_recipe_and_not_with_its_comments() -> None:

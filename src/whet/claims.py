@@ -236,6 +236,11 @@ class AtLeast:
         ]
 
 
+def parts(claim: Claim) -> list[Claim]:
+    """The single comparisons that a claim is made of."""
+    return [part for one in claim.claims for part in parts(one)] if isinstance(claim, (All, AtLeast)) else [claim]
+
+
 _RANK: tuple[Verdict, ...] = ("not reproduced", "inconclusive", "reproduced")  # the worse first
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from whet.claims import Finding, verdict
+from whet.claims import Finding, parts, verdict
 from whet.describe import fingerprint
 from whet.files import plain, read_json, read_lines, write_text
 from whet.launch import Order, environment, find, machine, resume, slugs, start
@@ -101,21 +101,23 @@ def run_all(order: Order, recipe: Recipe, todo: Sequence[Job], watch: Watch, wor
 
 
 def measured(recipe: Recipe, todo: Sequence[Job]) -> dict[str, dict[str, np.ndarray]]:
-    """{arm: {measure's name: [seeds, problems]}} of finished runs."""
-    wanted: dict[str, Measure] = {m.name: m for m in recipe.measures}
-    claimed: dict[str, Measure] = {m.name: m for m in recipe.claim.measures()} if recipe.claim else {}
+    """{arm: {measure's name: [seeds, problems]}} of finished runs: the recipe's measures of every arm, and of each what
+    the claim asks of it."""
     table: dict[str, dict[str, np.ndarray]] = {}
     for arm in dict.fromkeys(job.arm for job in todo):
-        judged = recipe.claim is not None and arm in recipe.claim.arms()
+        asked: dict[str, Measure] = {m.name: m for m in recipe.measures}
+        for part in parts(recipe.claim) if recipe.claim else ():
+            asked |= {m.name: m for m in part.measures() if arm in part.arms()}
         folders = [job.folder for job in todo if job.arm == arm]
-        asked = wanted | claimed if judged else wanted
         table[arm] = {name: np.stack([measure(folder) for folder in folders]) for name, measure in asked.items()}
     return table
 
 
 def judged(recipe: Recipe, table: Mapping[str, Mapping[str, np.ndarray]]) -> list[Finding]:
-    """What the claim's arms say of it; nothing without a claim."""
-    return recipe.claim.judge(table) if recipe.claim else []
+    """What the claim's arms say of it; of a quick look, what its two arms can say. Nothing without a claim."""
+    if recipe.claim is None or set(recipe.claim.arms()) <= set(table):
+        return recipe.claim.judge(table) if recipe.claim else []
+    return [found for part in parts(recipe.claim) if set(part.arms()) <= set(table) for found in part.judge(table)]
 
 
 def result(recipe: Recipe, todo: Sequence[Job], command: str, seconds: float) -> dict[str, Any]:
