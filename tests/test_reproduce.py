@@ -160,10 +160,10 @@ class OneFile:
 
 def test_an_arm_is_asked_only_what_the_claim_asks_of_it_and_a_quick_look_judges_what_it_can(tmp_path: Path) -> None:
     score, price = OneFile("score"), OneFile("price")
-    claim = All(
-        [Better("new", than="old", metric=score), Above("new", price, 1.0), Better("new", than="far", metric=score)]
-    )
-    recipe = replace(find(Order("gppo")), arms={name: [] for name in ("old", "new", "far")}, claim=claim, measures=())
+    better = [Better("new", than=other, metric=score) for other in ("old", "far")]
+    gppo = find(Order("gppo"))
+    arms = dict.fromkeys(("old", "new", "far"), gppo.arms["gppo"])
+    recipe = replace(gppo, arms=arms, claim=All([*better, Above("new", price, 1.0)]), measures=())
     for name, value in (("old", 1.0), ("new", 2.0), ("far", 3.0)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "score").write_text(str(value))
