@@ -44,8 +44,8 @@ def _row(held: Held) -> tuple[str, ...]:
     return held["recipe"], paper.get("name", ""), effect, run["verdict"] or _NO_CLAIM, run["date"]
 
 
-def page(every: Sequence[Held]) -> str:
-    """The whole page in Markdown."""
+def page(every: Sequence[Held], waiting: Sequence[str] = ()) -> str:
+    """The whole page in Markdown. `waiting`: recipes that have no result yet."""
     said = [
         "# Catalogue",
         "Every recipe that `whet reproduce` has run: the paper's claim, run against its baseline over seeds on a CPU, "
@@ -54,6 +54,8 @@ def page(every: Sequence[Held]) -> str:
         "`whet report --docs docs/catalogue.md`; those hold every run with its values per seed.",
         _table(HEADER, [_linked(row) for row in rows(every)]),
     ]
+    if waiting:
+        said.append(f"Not run yet: {', '.join(f'`{slug}`' for slug in waiting)}.")
     return "\n\n".join([*said, *(_section(held) for held in every)]) + "\n"
 
 

@@ -22,6 +22,7 @@ from whet.engines.native import Native
 from whet.evaluating import Asked
 from whet.files import plain, read_json
 from whet.machines.profile import Machine, cpu
+from whet.metrics.coverage import coverage, crossing
 from whet.metrics.evaluation import per_problem
 from whet.metrics.versus import estimate, holm, versus
 from whet.models.pretrained import Pretrained
@@ -249,7 +250,8 @@ def _sides(arms: Sequence[Arm], values: Mapping[Member, Mapping[str, np.ndarray]
 def compared(measured: Measured, level: float = 0.95) -> dict[str, Any]:
     """{"problems", "attempts", "level", "sides": [{"name", "places", "seeds", "metrics": {metric: {"value", "low",
     "high"}}}], "pairs": [{"of", "than", "metric", "value", "low", "high", "p", "p_holm", "effect", "wins", "ties",
-    "losses", "unit", "settled", "seeds", "problems", "needed", "verdict"}], "notes"}, all JSON values.
+    "losses", "unit", "settled", "seeds", "problems", "needed", "verdict"}], "coverage": [{"of", "than", "both",
+    "gained", "lost", "neither", "p", "crossing"}], "notes"}, all JSON values.
 
     Every side against the first. With m of them the intervals of the pairs have the level 1 - (1 - level) / m, so that
     all hold together as often as one would (Bonferroni), and "p_holm" is adjusted alike. The verdict goes by the
@@ -257,10 +259,11 @@ def compared(measured: Measured, level: float = 0.95) -> dict[str, Any]:
     """
     first, *others = measured.sides
     each = 1 - (1 - level) / len(others)
-    pairs, notes = [], list(measured.notes)
+    pairs, reached, notes = [], [], list(measured.notes)
     for other in others:
         rows, said = _paired_rows(first.arm, other.arm)
         notes += said
+        reached.append(_reached(first, other, rows))
         for metric in first.values:
             than, new = (side.values[metric][index] for side, index in ((first, rows[0]), (other, rows[1])))
             pairs.append(_pair(first.arm.name, other.arm.name, metric, than, new, each))
@@ -278,7 +281,17 @@ def compared(measured: Measured, level: float = 0.95) -> dict[str, Any]:
         for side in measured.sides
     ]
     counts = {"problems": measured.problems, "attempts": measured.attempts, "level": level}
-    return plain({**counts, "sides": sides, "pairs": pairs, "notes": list(dict.fromkeys(notes))})
+    return plain({**counts, "sides": sides, "pairs": pairs, "coverage": reached, "notes": list(dict.fromkeys(notes))})
+
+
+def _reached(first: Side, other: Side, rows: tuple[list[int], list[int]]) -> dict[str, Any]:
+    """What either solves at least once in all its attempts, and from which k on the first has caught up."""
+    sides = [
+        {name: x[index] for name, x in side.values.items()} for side, index in zip((first, other), rows, strict=True)
+    ]
+    curves = [{int(name[5:]): float(np.nanmean(x)) for name, x in s.items() if name.startswith("pass@")} for s in sides]
+    found = asdict(coverage(sides[0]["pass@1"], sides[1]["pass@1"]))
+    return {"of": other.arm.name, "than": first.arm.name, **found, "crossing": crossing(*curves)}
 
 
 def _estimated(metric: str, values: np.ndarray, level: float) -> dict[str, float]:

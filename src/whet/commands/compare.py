@@ -110,8 +110,21 @@ def _show(told: Mapping[str, Any]) -> None:
         for pair in chosen:
             if said := wanted(pair):
                 typer.echo(f"{pair['metric']}: {said}")
+        (reached,) = (found for found in told["coverage"] if found["of"] == name)
+        typer.echo(_reached(reached, told["attempts"]))
     for note in told["notes"]:
         typer.echo(f"note: {note}")
+
+
+def _reached(found: Mapping[str, Any], attempts: int) -> str:
+    from whet.report import p_value
+
+    p = "" if found["p"] is None else f"; p {p_value(found['p'])}"
+    caught = f"; from pass@{found['crossing']} on {found['than']} has caught up" if found["crossing"] else ""
+    return (
+        f"solved at least once in {attempts}: both {found['both']}, only {found['of']} {found['gained']}, "
+        f"only {found['than']} {found['lost']}, neither {found['neither']}{p}{caught}"
+    )
 
 
 def _caption(unit: str, adjusted: bool) -> str:
