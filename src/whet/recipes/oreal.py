@@ -36,7 +36,7 @@ from whet.weightings.one_of_each import OneOfEach
 from whet.weightings.sequence_mean import SequenceMean
 from whet.weightings.token_mean import TokenMean
 
-WAIT, UPDATES, LR = 10, 60, 3e-4  # the policy waits 10 steps for the reward model, as in the paper
+WAIT, UPDATES, LR = 10, 60, 2e-4  # the policy waits 10 steps for the reward model, as in the paper
 
 
 def falling(rate: float, wait: int = 0) -> Steps:
@@ -53,7 +53,9 @@ sums = ChainSum(terms=(2, 4), largest=9, operators="+")  # "4+5+6=?", its soluti
 numbers = tuple(str(n) for n in range(10, 46))  # one token each
 tiny = TinyQwen(width=64, layers=2, context=80, tokenizer="word", words=numbers)
 learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 180), warmup=20, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(sums, steps=180, problems=32, train=learn)])
+relax = Train(Likelihood(), lr=Linear(6e-4, 6e-5, 30), warmup=10, betas=(0.9, 0.98))
+hasty = SFT(replace(sums, shown=0.5), steps=30, problems=32, train=relax)  # half the time it does not think aloud
+base = Made(tiny, [SFT(sums, steps=180, problems=32, train=learn), hasty])
 
 attempts = Sample(group=8, decoding=Decoding(max_tokens=40))
 right = Weighted({"correct": exact}, weights={"correct": 2.0})  # +1 or -1, but for a shift that no advantage sees
