@@ -20,7 +20,7 @@ from whet.objectives.reinforce import Reinforce
 from whet.recipe import Made, Paper, Recipe
 from whet.rewards.verified import exact
 from whet.rollouts.sample import Sample
-from whet.schedule import Linear, Number, Steps
+from whet.schedule import Linear, Steps
 from whet.scoring import Weighted
 from whet.stages.evaluate import Evaluate
 from whet.stages.learning import Auxiliary, Train
@@ -36,18 +36,26 @@ from whet.weightings.one_of_each import OneOfEach
 from whet.weightings.sequence_mean import SequenceMean
 from whet.weightings.token_mean import TokenMean
 
-WAIT, UPDATES, LR = 10, 80, 1e-4  # the policy waits 10 steps for the reward model, as in the paper
+WAIT, UPDATES, LR = 10, 60, 2e-4  # the policy waits 10 steps for the reward model, as in the paper
+
+
+def falling(rate: float, wait: int = 0) -> Steps:
+    """To a fifth in three stairs, from step `wait` on; the paper's rates fall to a fifth."""
+    third = UPDATES // 3
+    return Steps(0.0 if wait else rate, {wait: rate, wait + third: 0.6 * rate, wait + 2 * third: 0.2 * rate})
 
 
 def error(problem: Problem, reply: str) -> int | None:
     return first_wrong(problem.prompt[0]["content"], reply)  # type: ignore[index]
 
 
-sums = ChainSum(terms=(3, 5), largest=9, operators="+")  # "4+5+6=?", its solution "4+5=9;9+6=15"
+sums = ChainSum(terms=(2, 4), largest=9, operators="+")  # "4+5+6=?", its solution "4+5=9;9+6=15"
 numbers = tuple(str(n) for n in range(10, 46))  # one token each
-tiny = TinyQwen(width=96, layers=3, context=80, tokenizer="word", words=numbers)
-learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 200), warmup=20, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(sums, steps=200, problems=32, train=learn)])
+tiny = TinyQwen(width=64, layers=2, context=80, tokenizer="word", words=numbers)
+learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 180), warmup=20, betas=(0.9, 0.98))
+relax = Train(Likelihood(), lr=Linear(6e-4, 6e-5, 30), warmup=10, betas=(0.9, 0.98))
+hasty = SFT(replace(sums, shown=0.5), steps=30, problems=32, train=relax)  # half the time it does not think aloud
+base = Made(tiny, [SFT(sums, steps=180, problems=32, train=learn), hasty])
 
 attempts = Sample(group=8, decoding=Decoding(max_tokens=40))
 right = Weighted({"correct": exact}, weights={"correct": 2.0})  # +1 or -1, but for a shift that no advantage sees
@@ -57,8 +65,9 @@ every, pairs = TokenMean(), OneOfEach(weighting=TokenMean())
 sides = OneOfEach(weighting=ByOutcome(right=1.0, wrong=0.5))
 
 
-def train(objective, weighting: Weighting, kept: Weighting = pairs, lr: Number = LR):
-    return Train(objective, weighting, lr=lr, auxiliary={"kl": Auxiliary(KL("k3", ratio=False), kept, 0.01)})
+def train(objective, weighting: Weighting, kept: Weighting = pairs, wait: int = 0):
+    near = Auxiliary(KL("k3", ratio=False), kept, 0.01)
+    return Train(objective, weighting, lr=falling(LR, wait), auxiliary={"kl": near})
 
 
 reinforce = RL(
@@ -70,13 +79,14 @@ reinforce = RL(
     curriculum=ByPassRate(pool=512),
     filter=Mixed("correct"),
     tracks=[Logprobs()],
-    problems=8,
+    problems=12,
     steps=UPDATES,
 )
-scorer = Train(OutcomeScore(), OneOfEach(weighting=SequenceMean()), lr=4 * LR, rows="policy")
+# It learns from all attempts, each outcome counting half: one pair a problem, as in the paper, is too little here.
+scorer = Train(OutcomeScore(), ByOutcome(right=0.5, wrong=0.5), lr=falling(4 * LR), rows="policy")
 oreal = replace(
     reinforce,
-    train={"policy": train(CloneAndRepel(), sides, lr=Steps(0.0, {WAIT: LR})), "scorer": scorer},
+    train={"policy": train(CloneAndRepel(), sides, wait=WAIT), "scorer": scorer},
     models={"scorer": Critic()},
     tracks=[Logprobs(), TokenWeights()],
     callbacks=[TokenScores(error)],
@@ -104,8 +114,10 @@ recipe = Recipe(
     ),
     measures=(pass_1, AreaUnder("reward/correct"), Overall("score/auc"), rise, Final("length")),
     at_scale={
-        **{f"{arm}.train.policy.lr": 5e-7 for arm in ("reinforce", "clone", "oreal-no-weights", "reinforce-pairs")},
-        **{"oreal.train.policy.lr.then.10": 5e-7, "oreal.train.scorer.lr": 2e-6},
+        **{f"{arm}.train.policy.lr": falling(5e-7) for arm in ("reinforce", "clone", "oreal-no-weights")},
+        "reinforce-pairs.train.policy.lr": falling(5e-7),
+        **{"oreal.train.policy.lr": falling(5e-7, WAIT), "oreal.train.scorer.lr": falling(2e-6)},
+        "oreal.train.scorer.weighting": OneOfEach(weighting=SequenceMean()),
         **{"train.policy.weight_decay": 0.01, "rollout.group": 16, "rollout.decoding.max_tokens": 16384},
     },
 )
