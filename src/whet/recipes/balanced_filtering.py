@@ -26,7 +26,7 @@ from whet.tasks.mixture import Mixture
 from whet.tasks.restyled import Restyled
 from whet.types import Decoding, Problem
 
-STEPS, EARLY = 40, 28  # 70 % of the updates
+STEPS, EARLY = 30, 21  # 70 % of the updates
 
 sums = {name: ChainSum(terms, largest=9, operators="+") for name, terms in (("easy", 2), ("middle", 4), ("hard", 6))}
 task = Mixture(sums)
@@ -52,14 +52,14 @@ base = Made(tiny, [SFT(task, steps=200, problems=32, train=learn), SFT(habit, st
 attempts = Sample(group=8, decoding=Decoding(max_tokens=48))
 correct = Weighted({"correct": exact})
 four = Sample(group=4, decoding=attempts.decoding)
-test = Evaluate(task, four, correct, problems=300)
-apart = [Evaluate(sums[name], four, correct, name=name, problems=100) for name in sums]
+test = Evaluate(task, four, correct, problems=200)
+apart = [Evaluate(sums[name], four, correct, name=name, problems=40) for name in sums]
 
 plain = RL(
     task,
     rollout=attempts,
     reward=correct,
-    train={"policy": Train(Clip(), lr=1e-4, warmup=5)},
+    train={"policy": Train(Clip(), lr=4e-5, warmup=5)},
     callbacks=[Validate(test, every=EARLY)],
     problems=6,
     steps=STEPS,
