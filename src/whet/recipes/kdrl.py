@@ -53,7 +53,7 @@ student, teacher = hasty(shown(small, 200), 0.2), shown(large, 240)
 attempts = Sample(group=8, decoding=Decoding(max_tokens=40))
 correct = Weighted({"correct": exact, "finished": Finished()}, weights={"finished": 0.0})  # measured, not paid
 test = Evaluate(sums, replace(attempts, group=4), correct, problems=150)
-away = replace(test, task=longer, name="longer")
+away = replace(test, task=longer, name="longer", problems=60)
 
 reward = Train(Clip(), lr=2e-4, warmup=5)
 towards = KL("k2", "teacher")
