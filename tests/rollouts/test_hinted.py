@@ -16,6 +16,7 @@ from helpers.shapes import Letters, go, metrics, never, odd, played, tiny, watch
 from whet.batching import collate
 from whet.contracts import check_rollout
 from whet.engines.native import Native
+from whet.filters.everything import everything
 from whet.filters.mixed import Mixed
 from whet.objectives.clip import Clip
 from whet.rollouts.hinted import Hinted
@@ -23,7 +24,7 @@ from whet.rollouts.sample import Sample
 from whet.scoring import Weighted
 from whet.stages.learning import Train
 from whet.stages.rl import RL
-from whet.types import Batch, Credit, Decoding, Group, Judged, Outputs, Problem, joined
+from whet.types import Batch, Credit, Decoding, Filter, Group, Judged, Outputs, Problem, joined
 
 SHORT = Decoding(max_tokens=6)
 HINT = "~~"  # a letter that no prompt has
@@ -251,9 +252,10 @@ def test_no_gradient_reaches_the_embedding_of_a_hint_token():
 
 def test_a_guided_group_that_fails_too_is_dropped_and_changes_nothing(tmp_path: Path):
     rollout = Hinted(never, group=4, decoding=SHORT, join="")
-    for name, more in (("all", {}), ("mixed", {"filter": Mixed()})):
+    filters: dict[str, Filter] = {"all": everything, "mixed": Mixed()}
+    for name, kept in filters.items():
         train = {"policy": Train(Clip())}
-        stage = RL(WithHints(), rollout, Weighted({"never": never}), train, problems=4, steps=1, **more)
+        stage = RL(WithHints(), rollout, Weighted({"never": never}), train, problems=4, steps=1, filter=kept)
         lm = tiny()
         before = {key: value.clone() for key, value in lm.state_dict().items()}
         go(tmp_path / name, stage, {"policy": lm})

@@ -160,7 +160,7 @@ def graft(trajectory: Trajectory, opened: Trajectory, read: Read) -> Trajectory:
             text = turn.text if start == turn.start else read(last.tokens[start : turn.stop].tolist())
             place = {"row": len(opened.rows) - 1, "start": start + shift, "stop": turn.stop + shift}
             turns.append(replace(turn, text=text, **place))
-    elsewhere = not base.tokens.equal(last.tokens[:first])
+    elsewhere = bool(base.media) or not base.tokens.equal(last.tokens[:first])
     row = joined_rows(base, tail)
     offset = tokens_in(trajectory) - len(tail)
     moved = {name: track[offset:] for name, track in trajectory.tracks.items()}
