@@ -134,6 +134,7 @@ def _stack(lines: list[_Line]) -> Batch:
         tracks=tracks,
         terms={name: torch.tensor([line.terms.get(name, math.nan) for line in lines]) for name in terms},
         media=media if any(media) else (),
+        grafted=torch.tensor([line.row.grafted for line in lines], dtype=torch.bool),
     )
 
 

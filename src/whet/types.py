@@ -65,6 +65,7 @@ class Row:
     temperature: float = 1.0  # 0 means greedy: such tokens can not be trained on as samples
     truncated: bool = False  # sampled under top-k, top-p, min-p or a processor
     media: tuple[Media, ...] = ()
+    grafted: bool = False  # its log-probs are those of another context: nobody can compute them from these tokens
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -158,6 +159,7 @@ class Batch:
     tracks: Mapping[str, Tensor] = field(default_factory=dict)  # {name: [B, T, ...]}
     terms: Mapping[str, Tensor] = field(default_factory=dict)  # {reward term: [B]} of the row's attempt; NaN: none
     media: tuple[tuple[Media, ...], ...] = ()  # B
+    grafted: Tensor | None = None  # [B] bool: rows whose log-probs are those of another context
 
     def __len__(self) -> int:
         return self.tokens.shape[0]

@@ -137,6 +137,16 @@ def test_a_graft_takes_the_last_row_with_its_tracks():
     assert [turn.text for turn in out.turns] == ["w", "q"]
 
 
+def test_a_graft_is_marked_where_the_context_changed_and_stays_so_when_it_grows():
+    t = attempt()
+    assert not t.rows[0].grafted
+    assert not CODEC.graft(t, CODEC.open(Problem("p", "ab"), 64)).rows[0].grafted
+    out = CODEC.graft(t, CODEC.open(Problem("p", "a"), 64))
+    assert out.rows[0].grafted and CODEC.insert(out, "more").rows[0].grafted
+    more = surgery.append(out, spoken("z"), "policy", "z", "eos", {"log_kept": torch.tensor([-0.1])})
+    assert more.rows[0].grafted
+
+
 def test_nothing_sampled_is_nothing_to_graft():
     opened = CODEC.open(Problem("p", "ab"), 64)
     with pytest.raises(ValueError, match="nothing was sampled"):

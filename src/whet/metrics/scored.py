@@ -16,6 +16,7 @@ def training_metrics(scored_P: Sequence[Scored]) -> dict[str, float]:
     """Of all attempts of all groups; every share lies in [0, 1]. Texts to imitate, which nobody sampled, are none:
 
     attempts, groups      counts
+    attempts/<name>       attempts in groups of that name, where it is not "direct": "guided", "failed"
     reward/mean, std      mean reward per attempt (summed over tokens); mean over groups of the std within a group
     reward/<term>         mean of each term before weights (a term named "mean" or "std" is not shown)
     right/correct         share of attempts where the term "correct" is 1 or more
@@ -38,6 +39,8 @@ def training_metrics(scored_P: Sequence[Scored]) -> dict[str, float]:
     lengths = [sampled_count(trajectory) for trajectory in trajectories]
     stops = Counter(trajectory.stop or "open" for trajectory in trajectories)
     metrics = {"attempts": float(len(attempts)), "groups": float(len(scored_P))}
+    kinds = Counter(scored.group.name for scored in scored_P for _ in scored.group.trajectories)
+    metrics |= {f"attempts/{name}": float(count) for name, count in sorted(kinds.items()) if name != "direct"}
     metrics |= {f"reward/{name}": _mean(values) for name, values in _terms(scored_P)}
     for known in (values for name, values in _terms(scored_P) if name == "correct"):
         metrics["right/correct"] = _mean(value if math.isnan(value) else float(value >= 1) for value in known)

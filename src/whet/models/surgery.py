@@ -58,9 +58,10 @@ def joined_rows(first: Row, then: Row) -> Row:
     }
     media = (*first.media, *(replace(m, start=m.start + len(first)) for m in then.media))
     if not then.sampled.any():
-        return replace(first, **arrays, media=media)
+        return replace(first, **arrays, media=media, grafted=first.grafted or then.grafted)
     truncated = then.truncated or (first.truncated and bool(first.sampled.any()))
-    return Row(**arrays, model=then.model, temperature=then.temperature, truncated=truncated, media=media)
+    said = {"model": then.model, "temperature": then.temperature, "truncated": truncated}
+    return Row(**arrays, **said, media=media, grafted=first.grafted or then.grafted)
 
 
 def append(
@@ -141,7 +142,8 @@ def graft(trajectory: Trajectory, opened: Trajectory, read: Read) -> Trajectory:
     """The last row's tokens from its first sampled one on, behind `opened`'s tokens.
 
     Log-probs, versions, masks and tracks of the tokens follow them, and so do the tokens that others put in between.
-    Rows of `trajectory` before its last are gone; problem, stop and info stay its own. ValueError if nothing was
+    Rows of `trajectory` before its last are gone; problem, stop and info stay its own. The row is marked as grafted if
+    its context changed. ValueError if nothing was
     sampled in the last row.
     """
     last = trajectory.rows[-1]
@@ -158,11 +160,13 @@ def graft(trajectory: Trajectory, opened: Trajectory, read: Read) -> Trajectory:
             text = turn.text if start == turn.start else read(last.tokens[start : turn.stop].tolist())
             place = {"row": len(opened.rows) - 1, "start": start + shift, "stop": turn.stop + shift}
             turns.append(replace(turn, text=text, **place))
+    elsewhere = bool(base.media) or not base.tokens.equal(last.tokens[:first])
+    row = joined_rows(base, tail)
     offset = tokens_in(trajectory) - len(tail)
     moved = {name: track[offset:] for name, track in trajectory.tracks.items()}
     return replace(
         trajectory,
-        rows=(*opened.rows[:-1], joined_rows(base, tail)),
+        rows=(*opened.rows[:-1], replace(row, grafted=row.grafted or elsewhere)),
         turns=(*opened.turns, *turns),
         tracks=joined_tracks(opened.tracks, tokens_in(opened), moved, len(tail)),
     )

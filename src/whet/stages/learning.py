@@ -88,7 +88,8 @@ class Train:
 
 def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -> dict[str, float]:
     """All updates of one step. Metrics are means over the trained tokens of every pass, so the split does not show;
-    "gap/..." compares the engine's log-probs with the learner's at the first pass, before any update. "loss" is the
+    "gap/..." compares the engine's log-probs with the learner's at the first pass, before any update, on rows that were
+    not grafted. "loss" is the
     whole loss; an auxiliary's own, before its weight, is "name/loss"."""
     device = learner.machine.device
     if "proximal" in train.needs:
@@ -117,6 +118,8 @@ def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -
                 means.tell(name, value, small)
             if first:
                 known = small.trained & (small.logprobs != 0)  # 0: imitated, sampled by nobody
+                if small.grafted is not None:
+                    known &= ~small.grafted[:, None]  # sampled in another context, so they differ by right
                 apart = (outputs.logprobs - small.logprobs).detach().abs()[known]
                 means.add("gap/mean", apart)
                 gap = max(gap, float(apart.max()) if len(apart) else 0.0)
