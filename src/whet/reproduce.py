@@ -177,14 +177,22 @@ def write(file: Path, order: Order, recipe: Recipe, found: Mapping[str, Any]) ->
 
 def stale(results: Path) -> list[str]:
     """The shipped recipes that compare arms and have no result, or whose newest is of another `stamp`."""
-    slow = []
-    for slug in slugs():
-        recipe, file = find(Order(slug)), results / f"{slug}.json"
-        if recipe.claim is None and len(recipe.arms) < 2:
-            continue
-        if not file.exists() or read_json(file)["runs"][-1]["stamp"] != stamp(recipe):
-            slow.append(slug)
-    return slow
+    last = {slug: read_json(results / f"{slug}.json")["runs"][-1]["stamp"] for slug in _done_in(results)}
+    return [slug for slug, recipe in _comparing().items() if last.get(slug) != stamp(recipe)]
+
+
+def waiting(results: Path) -> list[str]:
+    """The shipped recipes that compare arms and have no result yet."""
+    return [slug for slug in _comparing() if slug not in _done_in(results)]
+
+
+def _comparing() -> dict[str, Recipe]:
+    found = {slug: find(Order(slug)) for slug in slugs()}
+    return {slug: recipe for slug, recipe in found.items() if recipe.claim or len(recipe.arms) > 1}
+
+
+def _done_in(results: Path) -> list[str]:
+    return [slug for slug in slugs() if (results / f"{slug}.json").exists()]
 
 
 def summary(order: Order) -> str:

@@ -24,6 +24,7 @@ def report(
     """
     from whet.catalogue import HEADER, page, read_all, rows
     from whet.files import write_text
+    from whet.reproduce import waiting
     from whet.screen import show_table
 
     every = read_all(results)
@@ -31,5 +32,5 @@ def report(
         raise ValueError(f"there is no result in {results}; make one with `whet reproduce RECIPE`, or name its folder")
     show_table(output(), HEADER, rows(every))
     if docs is not None:
-        write_text(docs, page(every))
+        write_text(docs, page(every, waiting(results)))
         typer.echo(f"written: {docs}")

@@ -82,8 +82,7 @@ reinforce = RL(
     problems=12,
     steps=UPDATES,
 )
-# It learns from all attempts, each outcome counting half: one pair a problem, as in the paper, is too little here.
-scorer = Train(OutcomeScore(), ByOutcome(right=0.5, wrong=0.5), lr=falling(4 * LR), rows="policy")
+scorer = Train(OutcomeScore(), OneOfEach(weighting=SequenceMean()), lr=falling(4 * LR), rows="policy")
 oreal = replace(
     reinforce,
     train={"policy": train(CloneAndRepel(), sides, wait=WAIT), "scorer": scorer},
@@ -117,7 +116,6 @@ recipe = Recipe(
         **{f"{arm}.train.policy.lr": falling(5e-7) for arm in ("reinforce", "clone", "oreal-no-weights")},
         "reinforce-pairs.train.policy.lr": falling(5e-7),
         **{"oreal.train.policy.lr": falling(5e-7, WAIT), "oreal.train.scorer.lr": falling(2e-6)},
-        "oreal.train.scorer.weighting": OneOfEach(weighting=SequenceMean()),
         **{"train.policy.weight_decay": 0.01, "rollout.group": 16, "rollout.decoding.max_tokens": 16384},
     },
 )
