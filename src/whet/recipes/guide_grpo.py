@@ -45,7 +45,7 @@ grpo = RL(
     plain,
     rollout=again,
     reward=correct,
-    train={"policy": Train(Clip(), lr=5e-4)},
+    train={"policy": Train(Clip(), lr=3e-4)},
     problems=16,
     steps=STEPS,
 )
