@@ -20,7 +20,6 @@ from whet.recipe import Made, Paper, Recipe
 from whet.rewards.distinct import Distinct
 from whet.rewards.fluency import Fluency
 from whet.rewards.kl import KLPenalty
-from whet.rewards.mentions import mentions
 from whet.rewards.mood import Mood
 from whet.rewards.rising import Rising
 from whet.rollouts.sample import Sample
@@ -31,7 +30,6 @@ from whet.stages.evaluate import Evaluate
 from whet.stages.learning import Train
 from whet.stages.rl import RL
 from whet.stages.sft import SFT
-from whet.tasks.concepts import Concepts
 from whet.tasks.lexicon import BAD, GOOD, WORDS
 from whet.tasks.mixture import Mixture
 from whet.tasks.numbers import Numbers
@@ -40,19 +38,15 @@ from whet.tracks.reference import Logprobs
 from whet.tracks.values import Values
 from whet.types import Decoding
 
-TOKENS = 32  # the longest attempt
-texts = {"numbers": Numbers(largest=199, step=12), "reviews": Reviews(), "concepts": Concepts()}  # as they are
-shown = {
-    "numbers": Numbers(largest=199, step=12, rising=0.85),
-    "reviews": Reviews(good=0.55, bad=0.15),
-    "concepts": Concepts(used=0.8),
-}
-terms = {"numbers": Rising(), "reviews": Mood(GOOD, BAD), "concepts": mentions}
+TOKENS = 20  # the longest attempt
+texts = {"numbers": Numbers(count=6, largest=99, step=8), "reviews": Reviews(sentences=1)}  # as they are
+shown = {"numbers": replace(texts["numbers"], rising=0.85), "reviews": replace(texts["reviews"], good=0.55, bad=0.15)}
+terms = {"numbers": Rising(12), "reviews": Mood(GOOD, BAD)}
 
-words = (*WORDS, *(str(n) for n in range(10, 200)))  # 469 tokens
+words = (*WORDS, *(str(n) for n in range(10, 100)))  # 369 tokens
 tiny = TinyQwen(width=64, layers=2, context=64, tokenizer="word", words=words)
-learn = Train(Likelihood(), lr=Linear(5e-3, 5e-4, 300), warmup=20, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(Mixture(texts), steps=300, problems=32, train=learn)])
+learn = Train(Likelihood(), lr=Linear(5e-3, 5e-4, 240), warmup=20, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(Mixture(texts), steps=240, problems=32, train=learn)])
 
 whole, likely = Decoding(max_tokens=TOKENS), Decoding(max_tokens=TOKENS, top_p=0.9)
 learns = Train(Clip(), lr=1e-3, epochs=4, most_kl=0.15)  # 1.5 times 0.1
@@ -69,7 +63,7 @@ def ppo(name):
         advantage=GAE(trace=0.95, whiten=True),
         tracks=[Logprobs(), Values()],
         models={"critic": Critic()},
-        problems=64,
+        problems=48,
         steps=25,
     )
 
@@ -84,7 +78,7 @@ def arm(name, stage):
     """Measured on its own task, before and after."""
     said = {"correct": terms[name], "fluency": Fluency(), "distinct-2": Distinct()}
     seen = Weighted(said, weights={"fluency": 0.0, "distinct-2": 0.0})
-    rollout = Sample(group=4, decoding=likely)
+    rollout = Sample(group=2, decoding=likely)
     test = Evaluate(texts[name], rollout, seen, "before/test", problems=100, models={"start": Start()})
     return [test, stage, replace(test, name="after/test")]
 
