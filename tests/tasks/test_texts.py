@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from whet.tasks._lexicon import BAD, BEINGS, DEEDS, DEGREES, GOOD, OBJECTS, PLACES, PLAIN, THINGS, WORDS
 from whet.tasks.concepts import Concepts
+from whet.tasks.lexicon import BAD, BEINGS, DEEDS, DEGREES, GOOD, OBJECTS, PLACES, PLAIN, THINGS, WORDS
 from whet.tasks.numbers import Numbers
 from whet.tasks.reviews import Reviews
 from whet.types import Problem

@@ -9,7 +9,7 @@ import numpy as np
 
 from whet.randomness import generator
 from whet.schedule import Number
-from whet.tasks._lexicon import BEINGS, DEEDS, OBJECTS, PLACES, PLAIN
+from whet.tasks.lexicon import BEINGS, DEEDS, OBJECTS, PLACES, PLAIN
 from whet.tasks.splits import drawn
 from whet.types import Problem
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from whet.randomness import generator
 from whet.schedule import Count, Number
-from whet.tasks._lexicon import BAD, DEGREES, GOOD, PLAIN, THINGS
+from whet.tasks.lexicon import BAD, DEGREES, GOOD, PLAIN, THINGS
 from whet.tasks.splits import drawn
 from whet.types import Problem
 
