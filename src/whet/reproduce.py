@@ -7,15 +7,11 @@ paired, intervals by bootstrap over seeds and problems; other arms with fewer se
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
@@ -35,6 +31,7 @@ from whet.recipe import Made, Recipe, made, make
 from whet.report import is_share
 from whet.run import INTERRUPT, Interrupted, Silent
 from whet.stamps import code, components, stamp, told
+from whet.workers import pool
 
 SEEDS = 8  # of arms that a claim judges
 QUICK = 1000  # the one seed of a quick look: seeds from 1000 upward are for tuning, so it spoils no verdict
@@ -84,20 +81,12 @@ def run_all(order: Order, recipe: Recipe, todo: Sequence[Job], watch: Watch, wor
     if not left:
         watch(total, total, "")
         return
-    usual = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")}
-    os.environ |= {"OMP_NUM_THREADS": "1", "GOMP_SPINCOUNT": "1000"}  # a waiting thread must not burn a shared core
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(left)), context, initializer=_begin, initargs=(os.getpid(),))
-    try:
+    with pool(min(workers, len(left)), _interrupted) as crew:
         if _made(recipe, 0):
-            warm = {pool.submit(_warm, order, seed): f"warm start, seed {seed}" for seed in _seeds(left)}
+            warm = {crew.submit(_warm, order, seed): f"warm start, seed {seed}" for seed in _seeds(left)}
             _wait(warm, lambda: 0, total, watch)
         steps = lambda: sum(_done(recipe, job) for job in todo)  # noqa: E731
-        _wait({pool.submit(_run, order, job): f"{job.arm}, seed {job.seed}" for job in left}, steps, total, watch)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for name, value in usual.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        _wait({crew.submit(_run, order, job): f"{job.arm}, seed {job.seed}" for job in left}, steps, total, watch)
 
 
 def measured(recipe: Recipe, todo: Sequence[Job]) -> dict[str, dict[str, np.ndarray]]:
@@ -204,17 +193,9 @@ def summary(order: Order) -> str:
 # -- in the workers ---------------------------------------------------------------------------------------------------
 
 
-def _begin(parent: int) -> None:
-    """Ctrl-C reaches every process of the terminal: a worker finishes its step and saves. One whose parent was killed
-    ends at once; what it had saved is there to go on from."""
-    signal.signal(signal.SIGINT, lambda *_: INTERRUPT.set())
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _interrupted() -> None:
+    """A worker finishes its step and saves."""
+    INTERRUPT.set()
 
 
 def _warm(order: Order, seed: int) -> None:

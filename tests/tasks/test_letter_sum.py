@@ -24,6 +24,12 @@ def test_a_worked_sum_by_hand():
     assert LetterSum(modulus=7)._solve("hi") == (["^h0+0=0;", "hi1+0=1;", "i$"], 1)
 
 
+def test_letters_come_from_the_alphabet_and_count_by_their_place_in_it():
+    assert LetterSum(alphabet="Tkb", letters=2)._solve("bT") == (["^b2+0=2;", "bT0+2=2;", "T$"], 2)
+    task = LetterSum(5, alphabet="vwxyz")
+    assert {frozenset(said(task.problem("test", i))) for i in range(10)} == {frozenset("vwxyz")}
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 26), st.integers(0, 26), st.sampled_from([2, 7, 10]), st.integers(0, 10**6))
 def test_answers_and_solutions_are_right(low: int, more: int, modulus: int, i: int):
@@ -63,6 +69,9 @@ def test_any_eight_tokens_of_the_steps_hold_a_letter_and_a_sum():
         ({"letters": 0}, "letters must be a number or a range"),
         ({"letters": (5, 3)}, "letters must be a number or a range"),
         ({"modulus": 1}, "modulus must be at least 2"),
+        ({"alphabet": "abc", "letters": 4}, "at most 3 different ones, got 4"),
+        ({"alphabet": "abca", "letters": 2}, "alphabet must be different characters"),
+        ({"alphabet": "ab7", "letters": 2}, "alphabet must be different characters"),
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str):

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from whet.tasks.chain_sum import ChainSum
-from whet.tasks.restyled import Restyled, bare
+from whet.tasks.restyled import Restyled, bare, question
 from whet.types import Problem
 
 sums = ChainSum()
@@ -43,3 +43,10 @@ def test_a_share_of_zero_is_never_drawn_and_problems_are_pure() -> None:
 def test_shares_that_do_not_fit_the_styles_are_refused(shares: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"Restyled\.shares"):
         Restyled(sums, {"bare": bare, "loud": loud}, shares)
+
+
+def test_the_question_may_be_the_solution():
+    again = Restyled(sums, {"again": question}, {"again": 1.0})
+    for i in range(5):
+        problem = again.problem("train", i)
+        assert problem.info["solution"] == problem.prompt[0]["content"]  # type: ignore[index]

@@ -1,6 +1,6 @@
 """Delethink: a context of constant size that is thrown away and opened anew, against one long chain of thought, at the
 same number of thinking tokens. Both start from one model that has seen a few traces of either kind; the letters to sum
-fit the budget in training, and are twice as many at the end, where both may think twice as long.
+fit the budget in training; later there are more of them than fit, and both may also think twice as long.
 """
 
 from dataclasses import replace
@@ -15,44 +15,42 @@ from whet.recipe import Made, Paper, Recipe
 from whet.rewards.ending import Ending
 from whet.rollouts.chunked import Chunked
 from whet.rollouts.sample import Sample
-from whet.schedule import Linear
 from whet.scoring import Weighted
 from whet.stages.evaluate import Evaluate
 from whet.stages.learning import Train
 from whet.stages.rl import RL
 from whet.stages.sft import SFT
-from whet.tasks.letter_sum import LETTERS, LetterSum
+from whet.tasks.letter_sum import LETTERS, STEP, LetterSum
+from whet.tasks.mixture import Mixture
+from whet.tasks.restyled import Restyled, question
 from whet.types import Decoding
 from whet.weightings.sequence_mean import SequenceMean
 
-sums, longer = LetterSum(24), LetterSum(48)  # 200 and 392 tokens to think them through
-chunks = Chunked(carry=8, chunks=5, head=1, decoding=Decoding(max_tokens=48))  # 208 tokens in contexts of 77
+known = LETTERS[:32]
+sums, longer = LetterSum(24, alphabet=known), LetterSum(32, alphabet=known)  # 200 and 264 tokens to think them through
+chunks = Chunked(carry=8, chunks=6, head=1, decoding=Decoding(max_tokens=40))  # 200 tokens in contexts of 69
 whole = Sample(decoding=Decoding(max_tokens=chunks.limit))
-twice = replace(chunks, chunks=10), replace(whole, decoding=Decoding(max_tokens=replace(chunks, chunks=10).limit))
+twice = replace(chunks, chunks=12), replace(whole, decoding=Decoding(max_tokens=replace(chunks, chunks=12).limit))
 
-tiny = TinyQwen(width=64, layers=2, context=464, alphabet=LETTERS + "0123456789+=;^$")
-learn = Train(Likelihood(), lr=Linear(4e-3, 1e-3, 200), warmup=20, betas=(0.9, 0.98))
-brief = replace(learn, lr=Linear(2e-3, 2e-4, 80), warmup=5)
-some = LetterSum((2, 24))
-base = Made(
-    tiny,
-    [
-        SFT(LetterSum((2, 8)), steps=200, problems=32, train=learn),
-        SFT(some, steps=80, problems=24, train=brief, like=chunks),
-        SFT(some, steps=40, problems=24, train=brief),
-    ],
-)
+tiny = TinyQwen(width=64, layers=2, heads=2, kv_heads=2, context=432, alphabet=known + STEP)
+learn = Train(Likelihood(), lr=3e-3, warmup=20, betas=(0.9, 0.98))
+again = Restyled(LetterSum((2, 32), alphabet=known), {"again": question}, {"again": 1.0})  # letters looked up, no more
+short = LetterSum((2, 8), alphabet=known)
+first = Mixture({"again": again, "sums": short}, weights={"again": 1.0, "sums": 1.0})
+some = SFT(LetterSum((2, 24), alphabet=known), steps=10, problems=24, train=replace(learn, lr=2e-3, warmup=5))
+traces = [replace(some, steps=15), replace(some, like=chunks), replace(some, steps=5)]
+base = Made(tiny, [SFT(first, steps=300, problems=24, train=learn), *traces])
 
 right = Weighted({"correct": Ending()})
-usual = Train(Clip(), SequenceMean(), lr=1e-4, warmup=5)
+usual = Train(Clip(), SequenceMean(), lr=2e-4, warmup=5)
 
 
 def arm(rollout: Chunked | Sample, more: Chunked | Sample) -> list[Evaluate | RL]:
     """Measured as it plays: with the budget of training, and on longer sums with that and with twice as much."""
-    train = RL(sums, rollout, right, {"policy": usual}, callbacks=[ContextCost()], problems=8, steps=40)
+    train = RL(sums, rollout, right, {"policy": usual}, callbacks=[ContextCost()], problems=8, steps=20)
     once, twice = replace(rollout, group=1), replace(more, group=1)
     test = Evaluate(sums, once, right, problems=100)
-    long = Evaluate(longer, once, right, "after/long", problems=100)
+    long = Evaluate(longer, once, right, "after/long", problems=60)
     return [
         replace(test, name="before/test"),
         train,

@@ -48,4 +48,9 @@ def bare(problem: Problem) -> str:
     return str(problem.answer)
 
 
+def question(problem: Problem) -> str:
+    """The question once more, for a model that has yet to learn to look things up in it."""
+    return str(problem.prompt[-1]["content"])  # type: ignore[index]
+
+
 EXAMPLES = [Restyled(ChainSum(), {"bare": bare}, {"bare": 1.0})]
