@@ -34,7 +34,8 @@ def test_nlpo_is_ppo_inside_a_mask_that_follows_the_policy(name: str) -> None:
 def test_in_the_end_the_mask_is_the_policy_and_all_sample_from_its_own_set(name: str) -> None:
     nlpo = LEARNED[f"nlpo-{name}"]
     assert nlpo.steps % nlpo.models["mask"].every == 0
-    assert recipe.arms[f"nlpo-{name}"][-1].rollout.decoding.top_p == nlpo.rollout.top_p
+    last: Any = recipe.arms[f"nlpo-{name}"][-1]
+    assert last.rollout.decoding.top_p == nlpo.rollout.top_p
 
 
 def test_the_tasks_differ_in_what_they_reward_and_in_nothing_else() -> None:
