@@ -36,9 +36,9 @@ def reproduce(
       whet reproduce my_paper.py --seeds 4
       whet reproduce
     """
-    from whet import workers as crew
+    from whet.workers import prepare
 
-    crew.prepare()
+    prepare()  # imports beside what is imported next
     from whet import reproduce as work
     from whet.launch import Order, find
     from whet.run import Interrupted
