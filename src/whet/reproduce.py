@@ -82,9 +82,13 @@ def run_all(order: Order, recipe: Recipe, todo: Sequence[Job], watch: Watch, wor
         watch(total, total, "")
         return
     with pool(min(workers, len(left)), _interrupted) as crew:
-        if _made(recipe, 0):
-            warm = {crew.submit(_warm, order, seed): f"warm start, seed {seed}" for seed in _seeds(left)}
-            _wait(warm, lambda: 0, total, watch)
+        arms = tuple(dict.fromkeys(job.arm for job in left))
+        warm = {
+            crew.submit(_warm, order, arms, seed, number): f"warm start, seed {seed}"
+            for seed in _seeds(left)
+            for number in range(len(_made(recipe, arms, seed)))
+        }
+        _wait(warm, lambda: 0, total, watch)
         steps = lambda: sum(_done(recipe, job) for job in todo)  # noqa: E731
         _wait({crew.submit(_run, order, job): f"{job.arm}, seed {job.seed}" for job in left}, steps, total, watch)
 
@@ -198,14 +202,15 @@ def _interrupted() -> None:
     INTERRUPT.set()
 
 
-def _warm(order: Order, seed: int) -> None:
-    for spec, own in _made(find(order), seed):
-        make(spec, own, replace(machine(order), threads=1))
+def _warm(order: Order, arms: Sequence[str], seed: int, number: int) -> None:
+    spec, own = _made(find(order), arms, seed)[number]
+    make(spec, own, replace(machine(order), threads=1))
 
 
-def _made(recipe: Recipe, seed: int) -> list[tuple[Made, int]]:
-    """What warm-up stages make for the arms of a recipe."""
-    return made(recipe.model, list(chain(*recipe.arms.values())), seed)
+def _made(recipe: Recipe, arms: Sequence[str], seed: int) -> list[tuple[Made, int]]:
+    """What warm-up stages make for these arms of a recipe, each once."""
+    stages = list(chain(*(recipe.arms[arm] for arm in arms)))
+    return list({spec.place(own): (spec, own) for spec, own in made(recipe.model, stages, seed)}.values())
 
 
 def _run(order: Order, job: Job) -> None:

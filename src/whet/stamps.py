@@ -55,7 +55,7 @@ def _tree(file: Path) -> str:
 def code() -> str:
     """All of Whet's code: runs of another version are not used again."""
     root = Path(whet.__path__[0])
-    return fingerprint({str(f.relative_to(root)): _tree(f) for f in sorted(root.rglob("*.py"))})
+    return fingerprint({str(f.relative_to(root)): f.read_text(encoding="utf-8") for f in sorted(root.rglob("*.py"))})
 
 
 def components(recipe: Recipe) -> list[str]:

@@ -36,6 +36,15 @@ def test_solutions_are_imitated(tmp_path: Path) -> None:
     assert generated(run.lms["policy"], torch.tensor(lm.codec.tokenizer.encode("1+1=")), 20)[-1] in lm.codec.eos
 
 
+def test_a_stage_may_end_once_the_loss_is_small_enough(tmp_path: Path) -> None:
+    whole = SFT(task=sums(3), steps=40, problems=3, train=FAST)
+    go(tmp_path / "whole", whole, lm=shaken(SMALL))
+    losses = [line["loss"] for line in metrics(tmp_path / "whole")]
+    first = next(i for i, loss in enumerate(losses) if loss <= 0.5)
+    go(tmp_path / "short", replace(whole, enough=0.5), lm=shaken(SMALL))
+    assert [line["loss"] for line in metrics(tmp_path / "short")] == losses[: first + 1] and first < 39
+
+
 def test_a_finite_data_set_goes_by_in_shuffled_epochs() -> None:
     task = sums(5)
     seen = [p.id for step in range(10) for p in drawn(task, "train", 3, step, 7)]

@@ -37,7 +37,11 @@ class SFT:
     """Imitate `problem.info["solution"]`: a text, or messages in which every assistant turn is imitated. Each step
     takes `problems` problems of `split`; a finite data set goes by in shuffled epochs. With `like`, say
     `rollouts.chunked.Chunked`, the solution is imitated in the rows that this rollout would have made of it; each must
-    fit the context."""
+    fit the context. It ends early once the loss of a step is `enough` or less, in nats per token, so that models of
+    all seeds are alike well trained, however long it took; 0: never.
+
+    Raises ValueError unless `enough` is 0 or more.
+    """
 
     task: Task
     steps: int = 100
@@ -46,7 +50,12 @@ class SFT:
     train: Train = field(default_factory=_imitate)
     model: ModelName = "policy"
     like: Rows | None = None
+    enough: float = 0.0
     save: Save = Save(every=100)
+
+    def __post_init__(self) -> None:
+        if not self.enough >= 0:
+            raise ValueError(f"SFT.enough must be 0 or more nats per token, got {self.enough}")
 
     def trains(self) -> Sequence[str]:
         return [self.model]
@@ -56,7 +65,7 @@ class SFT:
         self._read(lm.codec, drawn(self.task, self.split, 1, 0, run.seed)[0], lm.context)
 
     async def __call__(self, run: Run) -> None:
-        _supervise(self, run, self._read, "demonstration")
+        _supervise(self, run, self._read, "demonstration", self.enough)
 
     def _read(self, codec: Codec, problem: Problem, context: int) -> Trajectory:
         return worked(codec, problem, context, self.like)
@@ -87,16 +96,26 @@ class Pretrain:
         _supervise(self, run, document, "document")
 
 
-def _supervise(stage: SFT | Pretrain, run: Run, read: Callable[[Codec, Problem, int], Trajectory], name: str) -> None:
+def _supervise(
+    stage: SFT | Pretrain,
+    run: Run,
+    read: Callable[[Codec, Problem, int], Trajectory],
+    name: str,
+    enough: float = 0.0,
+) -> None:
     """The steps of a supervised stage: draw, `read` as texts to imitate, learn."""
     lm = run.lms[stage.model]
     for step in range(run.step, stage.steps):
+        if run.stopping:
+            break
         started, me = time.monotonic(), at(stage, step)
         problems = drawn(me.task, me.split, int(me.problems), step, run.stream("draw"))
         batch = supervised([read(lm.codec, problem, lm.context) for problem in problems], name)
         learner = run.learner(me.model, **me.train.adamw)
         metrics = learn(learner, me.train, batch, step=step, seed=run.stream("learn", step))
         run.tokens += int(batch.trained.sum())
+        if enough and metrics["loss"] <= enough:
+            run.stop(f"the loss is {enough} or less")
         run.publish(step + 1, {**metrics, "tokens": run.tokens, "time/learn": time.monotonic() - started})
 
 
