@@ -184,6 +184,14 @@ def test_a_stamp_changes_with_the_recipe_and_not_with_its_comments() -> None:
     assert stamp(gppo) == stamp(find(Order("gppo"))) != stamp(lite)
 
 
+def test_of_private_files_those_count_that_a_component_imports(monkeypatch) -> None:
+    read: set[str] = set()
+    monkeypatch.setattr("whet.stamps._tree", lambda file: read.add(f"{file.parent.name}/{file.name}"))
+    stamp(find(Order("gppo")))
+    assert {"objectives/gradient_preserving.py", "objectives/_masked.py", "stages/rl.py"} <= read
+    assert not {"objectives/_attempts.py", "whet/types.py"} & read
+
+
 RESULTS = [file for file in sorted((ROOT / "results").glob("*.json")) if "command" not in json.loads(file.read_text())]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import whet
 from whet.describe import describe, fingerprint, walk
 from whet.recipe import Recipe
 
+_PRIVATE = re.compile(r"^from (whet\.(?:\w+\.)*_\w+) import", re.MULTILINE)
+_BELOW = {"builtins", "whet.recipe", "whet.run", "whet.types"}  # what these hold is in the recipe, told in full
+
 
 def stamp(recipe: Recipe) -> str:
-    """Changes when the recipe changes, or the code of a component that it names (with the private files beside it):
-    a result with another stamp is stale. Comments, docstrings and what lies below the components do not count."""
+    """Changes when the recipe changes, or the code of a component that it names (with the private files it imports): a
+    result with another stamp is stale. Comments, docstrings and what lies below the components do not count."""
     return fingerprint(told(recipe), {name: _tree(file) for name, file in _sources(recipe).items()})
 
 
@@ -28,16 +32,17 @@ def _parts(recipe: Recipe) -> list[Any]:
 
 
 def _sources(recipe: Recipe) -> dict[str, Path]:
-    """{module: file} of every component in the tree."""
+    """{module: file} of every component in the tree, with the private modules that these import."""
     things = [part if hasattr(part, "__name__") else type(part) for _, part in walk(_parts(recipe))]
-    files = {}
-    for name in {getattr(thing, "__module__", "") for thing in things}:
-        module = sys.modules.get(name)
-        if module is None or not getattr(module, "__file__", None) or name == "builtins":
+    names = {getattr(thing, "__module__", "") for thing in things} - _BELOW
+    files: dict[str, Path] = {}
+    while names:
+        module = sys.modules.get(name := names.pop())
+        file = getattr(module, "__file__", None)
+        if name in files or file is None:
             continue
-        own = Path(str(module.__file__))
-        near = [f for f in own.parent.glob("_*.py") if f.name != "__init__.py"] if name.startswith("whet.") else []
-        files |= {f"{own.parent.name}/{file.name}": file for file in (own, *near)}
+        files[name] = Path(file)
+        names |= set(_PRIVATE.findall(files[name].read_text(encoding="utf-8")))
     return dict(sorted(files.items()))
 
 

@@ -1,4 +1,4 @@
-"""Terms that look at the words of an attempt, or at its tokens: counting up, mood, given words, variety, fluency."""
+"""Terms that look at the words of an attempt, or at its tokens: counting up, mood, variety, fluency."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from whet.engines.native import Native
 from whet.randomness import stream
 from whet.rewards.distinct import Distinct
 from whet.rewards.fluency import Fluency
-from whet.rewards.mentions import mentions
 from whet.rewards.mood import Mood
 from whet.rewards.rising import Rising
 from whet.types import Decoding, Group, Problem, Trajectory
@@ -69,12 +68,6 @@ def test_mood_is_a_half_without_such_words_and_looks_at_whole_words(texts: Made)
 def test_lists_that_are_empty_or_overlap_are_refused(good: tuple[str, ...], bad: tuple[str, ...]):
     with pytest.raises(ValueError, match="Mood needs"):
         Mood(good, bad)
-
-
-def test_given_words_count_once_each(texts: Made):
-    said = ("the Dog finds a lamp in the park.", "dog dog dog dog", "", "dogs park")
-    assert mentions(texts(*said, answer="dog finds lamp park")).tolist() == [1.0, 0.25, 0.0, 0.25]
-    assert mentions(texts("x", answer="")).tolist() == [1.0]
 
 
 def test_different_ngrams_are_counted_over_the_whole_group(ids: Made):

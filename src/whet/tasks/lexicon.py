@@ -17,21 +17,15 @@ PLAIN = (
     *("small", "blue", "local"),
 )
 DEGREES = ("very", "rather", "quite", "so", "really", "mostly", "fairly", "truly")
-BEINGS = (
+OTHERS = (  # of no text here: what a model with these words may wrongly say
     *("dog", "girl", "boy", "horse", "farmer", "cat", "nurse", "child", "singer", "baker", "pilot", "monk", "sailor"),
     *("wolf", "king", "teacher", "doctor", "bear", "poet", "guard"),
-)
-DEEDS = (
     *("carries", "finds", "paints", "throws", "cleans", "sells", "breaks", "lifts", "hides", "washes", "loses"),
     *("catches", "draws", "drops", "takes", "wants"),
-)
-OBJECTS = (
     *("ball", "lamp", "basket", "hat", "box", "drum", "coat", "book", "rope", "apple", "cup", "chair", "kite", "stone"),
     *("key", "bottle", "map", "candle", "flag", "wheel"),
-)
-PLACES = (
     *("park", "kitchen", "harbour", "forest", "garden", "market", "tower", "cave", "school", "stable", "field"),
     *("station", "tent", "cellar", "bakery", "church", "desert", "barn", "theatre", "library"),
 )
 LINKS = ("the", "was", "and", "a", "in", "with", "near", "but")
-WORDS = (*THINGS, *GOOD, *BAD, *PLAIN, *DEGREES, *BEINGS, *DEEDS, *OBJECTS, *PLACES, *LINKS)
+WORDS = (*THINGS, *GOOD, *BAD, *PLAIN, *DEGREES, *OTHERS, *LINKS)
