@@ -37,9 +37,10 @@ learn = Train(Likelihood(), lr=3e-3, warmup=20, betas=(0.9, 0.98))
 again = Restyled(LetterSum((2, 32), alphabet=known), {"again": question}, {"again": 1.0})  # letters looked up, no more
 short = LetterSum((2, 8), alphabet=known)
 first = Mixture({"again": again, "sums": short}, weights={"again": 1.0, "sums": 1.0})
-some = SFT(LetterSum((2, 24), alphabet=known), steps=10, problems=24, train=replace(learn, lr=2e-3, warmup=5))
-traces = [replace(some, steps=15), replace(some, like=chunks), replace(some, steps=5)]
-base = Made(tiny, [SFT(first, steps=300, problems=24, train=learn), *traces])
+gently = replace(learn, lr=2e-3, warmup=5)
+some = SFT(LetterSum((2, 24), alphabet=known), steps=80, problems=24, train=gently, enough=5e-3)
+traces = [some, replace(some, like=chunks), replace(some, steps=5, enough=0.0)]  # either way, and back to the whole
+base = Made(tiny, [SFT(first, steps=800, problems=24, train=learn, enough=0.08), *traces])
 
 right = Weighted({"correct": Ending()})
 usual = Train(Clip(), SequenceMean(), lr=2e-4, warmup=5)
@@ -47,7 +48,7 @@ usual = Train(Clip(), SequenceMean(), lr=2e-4, warmup=5)
 
 def arm(rollout: Chunked | Sample, more: Chunked | Sample) -> list[Evaluate | RL]:
     """Measured as it plays: with the budget of training, and on longer sums with that and with twice as much."""
-    train = RL(sums, rollout, right, {"policy": usual}, callbacks=[ContextCost()], problems=8, steps=20)
+    train = RL(sums, rollout, right, {"policy": usual}, callbacks=[ContextCost()], problems=8, steps=26)
     once, twice = replace(rollout, group=1), replace(more, group=1)
     test = Evaluate(sums, once, right, problems=100)
     long = Evaluate(longer, once, right, "after/long", problems=60)
