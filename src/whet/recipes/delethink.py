@@ -48,7 +48,7 @@ usual = Train(Clip(), SequenceMean(), lr=2e-4, warmup=5)
 
 def arm(rollout: Chunked | Sample, more: Chunked | Sample) -> list[Evaluate | RL]:
     """Measured as it plays: with the budget of training, and on longer sums with that and with twice as much."""
-    train = RL(sums, rollout, right, {"policy": usual}, callbacks=[ContextCost()], problems=8, steps=26)
+    train = RL(sums, rollout, right, {"policy": usual}, callbacks=[ContextCost()], problems=8, steps=22)
     once, twice = replace(rollout, group=1), replace(more, group=1)
     test = Evaluate(sums, once, right, problems=100)
     long = Evaluate(longer, once, right, "after/long", problems=60)

@@ -27,7 +27,7 @@ from whet.stages.sft import SFT
 from whet.tasks.product_then_sum import ProductThenSum
 from whet.types import Decoding
 
-STEPS, WARM = 72, 280  # updates of RL and of the warm start
+STEPS, WARM = 64, 260  # updates of RL and of the warm start
 
 plain = ProductThenSum()
 shown = replace(plain, hinted=0.9)  # what the warm start sees: hints nearly always, so products are learned last

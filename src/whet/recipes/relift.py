@@ -34,7 +34,7 @@ from whet.tasks.restyled import Restyled
 from whet.tasks.splits import worked
 from whet.types import Decoding, Problem
 
-STEPS, BATCH = 68, 16  # of RL and of SFT alone; problems of each, and of a supervised step in between
+STEPS, BATCH = 60, 16  # of RL and of SFT alone; problems of each, and of a supervised step in between
 
 
 def columns(problem: Problem) -> str:
@@ -48,9 +48,9 @@ products = Products(first=(10, 99), second=(2, 3))
 both = Mixture({"sums": sums, "products": products}, {"sums": 0.6, "products": 0.4})
 evenly = Mixture({"sums": sums, "products": products})
 
-learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 230), warmup=20, betas=(0.9, 0.98))
+learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 210), warmup=20, betas=(0.9, 0.98))
 tiny = TinyQwen(width=96, layers=3, context=48)
-base = Made(tiny, [SFT(sums, steps=230, problems=32, train=learn)])
+base = Made(tiny, [SFT(sums, steps=210, problems=32, train=learn)])
 
 attempts = Sample(group=8, decoding=Decoding(max_tokens=18))
 correct = Weighted({"correct": exact})
