@@ -89,18 +89,24 @@ def check(replies: BinaryIO, name: str, options: dict[str, Any], pairs: list[lis
 
 
 def judge(verify: Any, answer: str, gold: str, options: dict[str, Any]) -> dict[str, Any]:
-    """{outcome, detail}; `spent` says that this process should not be used again."""
+    """{outcome, detail} and, from a verifier that grades, `value`; `spent` says that this process should not be used
+    again."""
     try:
-        outcome = verify(answer, gold, **options)
+        returned = verify(answer, gold, **options)
     except (BadGold, ImportError) as error:
         return {"outcome": "failed", "detail": in_words(error)}
     except MemoryError as error:
         return {"outcome": "crashed", "detail": in_words(error), "spent": True}
     except (Exception, SystemExit) as error:
         return {"outcome": "crashed", "detail": in_words(error)}
-    if outcome not in WORDS:
-        return {"outcome": "failed", "detail": f"a verifier must return one of {WORDS}, got {str(outcome)[:80]!r}"}
-    return {"outcome": outcome, "detail": ""}
+    outcome, *graded = returned if isinstance(returned, tuple) else (returned,)
+    values = [number(value) for value in graded]
+    if outcome not in WORDS or len(graded) > 1 or any(not isinstance(value, float) for value in values):
+        return {
+            "outcome": "failed",
+            "detail": f"a verifier must return one of {WORDS}, or that and a number, got {str(returned)[:80]!r}",
+        }
+    return {"outcome": outcome, "detail": "", **({"value": values[0]} if values else {})}
 
 
 def in_words(error: BaseException) -> str:
