@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1] / "src" / "whet"
 FLOORS: list[set[str]] = [
     {"types", "randomness", "schedule", "ahead", "idle", "files", "building", "workers"},
     {"scoring", "batching", "describe", "inventory"},
-    {"models", "verifiers", "machines"},
+    {"models", "verifiers", "sandbox", "machines"},
     {
         *("tasks", "rewards", "rollouts", "curricula", "filters", "tracks", "advantages", "weightings", "objectives"),
         *("callbacks", "engines", "learners"),

@@ -196,7 +196,7 @@ class Pool:
     def _start(self) -> WorkerProcess:
         if self._closed:
             raise Died("the pool was closed")
-        process = WorkerProcess(self.memory)
+        process = WorkerProcess("whet.verifiers.worker", str(self.memory))
         with self._lock:
             self._processes.add(process)
         if self._closed:  # in the meantime: `close` may have missed this one

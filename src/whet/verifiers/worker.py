@@ -1,4 +1,5 @@
-"""The child process in which verifiers and users' functions run: `python -m whet.verifiers.worker MEMORY PARENT`.
+"""The child process in which verifiers and users' functions run: `python -m whet.verifiers.worker PARENT MEMORY`,
+MEMORY in bytes of address space or 0.
 
 It reads one JSON object per line from its standard input and writes one per line to its standard output: data only,
 never pickle. Both are moved out of reach first, so a verifier that prints or reads disturbs nothing.
@@ -27,8 +28,8 @@ WORDS = ("right", "wrong", "unparseable")
 
 
 def main() -> None:
-    memory, parent = int(sys.argv[1]), int(sys.argv[2])
-    _die_with(parent)
+    parent, memory = int(sys.argv[1]), int(sys.argv[2])
+    die_with(parent)
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     with open(os.devnull, "rb") as nothing:
@@ -47,7 +48,7 @@ def main() -> None:
             call(replies, request["call"], request["arguments"])
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """End when the parent does, even while stuck: the kernel's word on Linux, a look every second elsewhere."""
     if sys.platform == "linux":
         import ctypes
