@@ -5,7 +5,7 @@ with a size; a /proc and a /dev of its own. It has no network, no capabilities, 
 need of, and no environment but what stands here.
 
 Run by root it becomes another user, since root's own processes are not counted; by anybody else it stays that user in a
-user namespace that allows no further one.
+user namespace.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def command(
     line = [found(), "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
     line += ["--unshare-uts", "--hostname", "box", "--unshare-cgroup-try"]
     if me is None:
-        line += ["--unshare-user", "--disable-userns", "--cap-drop", "ALL"]
+        line += ["--unshare-user", "--cap-drop", "ALL"]
     else:
         line += ["--cap-drop", "ALL"]
         for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):  # given up by setpriv
@@ -92,8 +92,8 @@ def command(
 
 def _as(me: int | None, limits: Limits) -> list[str]:
     """What stands between bubblewrap and the program: the last steps that only the inside can take."""
-    if me is None:  # counted within the user namespace, which is new
-        return ["/usr/bin/prlimit", f"--nproc={limits.processes}:{limits.processes}", "--"]
+    if me is None:  # counted within the user namespace, which is new; bubblewrap's own one is there, too
+        return ["/usr/bin/prlimit", f"--nproc={limits.processes + 1}", "--"]
     who = [f"--reuid={me}", f"--regid={me}", "--clear-groups"]
     return ["/usr/bin/setpriv", *who, "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"]
 
