@@ -91,7 +91,7 @@ def test_no_name_is_resolved_and_no_other_machine_reached() -> None:
 
 
 @pytest.fixture
-def secret(tmp_path: Path) -> Path:
+def secret() -> Iterator[Path]:
     """A file that every user of this machine may read."""
     folder = Path("/var/tmp") / f"whet-test-{os.getpid()}"
     folder.mkdir(mode=0o755)

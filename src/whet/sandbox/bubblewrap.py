@@ -77,6 +77,7 @@ def command(
         line += ["--ro-bind", path, path]
     for path in _packages():
         line += ["--tmpfs", path, "--remount-ro", path]  # the standard library alone, without what .pth files start
+    line += ["--perms", "0755", "--dir", "/etc"]
     for path in _CONFIGURED:
         line += ["--ro-bind-try", path, path]
     own = ["--perms", "1777", "--size", str(limits.scratch), "--tmpfs"]

@@ -10,7 +10,7 @@ OUTCOMES = ("ok", "error", "timed out", "out of memory", "killed", "output too l
 MIB = 1024**2
 
 
-class SandboxError(RuntimeError):
+class SandboxError(OSError):
     """The sandbox itself cannot do its work here: never the fault of what should have run in it."""
 
 
