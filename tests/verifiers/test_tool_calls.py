@@ -104,7 +104,7 @@ def test_the_share_is_bounded_keeps_to_no_order_and_is_1_for_the_gold_only(gold,
         random.shuffle(calls)
     value = share(gold, said, detail, values=values)
     assert 0 <= value <= 1
-    assert value == pytest.approx(share(*mixed, detail, values=values))
+    assert value == pytest.approx(share(mixed[0], mixed[1], detail, values=values))
     assert value >= share(gold, said, detail, "greedy_gold_order", values) - 1e-12
     assert share(gold, mixed[0], detail, values=values) == 1
     if values:
@@ -118,8 +118,19 @@ def test_values_are_the_same_as_json(a: str, b: str):
 
 @pytest.mark.parametrize(
     ("a", "b"),
-    [("1", '"1"'), ("1", "true"), ("0", "false"), ("0", "null"), ("[]", "{}"), ("[1, 2]", "[2, 1]"), ("[1]", "[true]")]
-    + [('""', "null"), ('{"a": 1}', '{"a": 1, "b": 1}'), ("9007199254740993", "9007199254740992.0"), ('"a"', '"A"')],
+    [
+        ("1", '"1"'),
+        ("1", "true"),
+        ("0", "false"),
+        ("0", "null"),
+        ("[]", "{}"),
+        ("[1, 2]", "[2, 1]"),
+        ("[1]", "[true]"),
+        ('""', "null"),
+        ('{"a": 1}', '{"a": 1, "b": 1}'),
+        ("9007199254740993", "9007199254740992.0"),
+        ('"a"', '"A"'),
+    ],
 )
 def test_other_values_are_not(a: str, b: str):
     assert not equal(strict(a), strict(b)) and not equal(strict(b), strict(a))
@@ -145,8 +156,9 @@ def test_right_are_the_calls_of_the_gold_in_any_order_and_format():
         written([f(a="1", b=2)]),
         written([f(a=True, b=2)]),
         written([*GOLD, f()]),
-    ]
-    + [f"<think><tool_call>{written(GOLD)}</tool_call></think>", f"I would call {written(GOLD)}"],
+        f"<think><tool_call>{written(GOLD)}</tool_call></think>",
+        f"I would call {written(GOLD)}",
+    ],
 )
 def test_anything_else_is_wrong(text: str):
     assert verify(text, written(GOLD)) == "wrong"
@@ -177,7 +189,17 @@ def test_a_gold_may_be_a_worked_reply():
 
 
 @pytest.mark.parametrize(
-    "gold", ["", "5", "hello", "{}", '[{"name": "f"}]', "<tool_call>x</tool_call>", "[1]", "[] []"]
+    "gold",
+    [
+        "",
+        "5",
+        "hello",
+        "{}",
+        '[{"name": "f"}]',
+        "<tool_call>x</tool_call>",
+        "[1]",
+        "[] []",
+    ],
 )
 def test_another_gold_is_our_fault(gold: str):
     with pytest.raises(BadGold):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 from whet.verifiers.strict_json import skip, strict, value_at
@@ -58,11 +58,13 @@ def parse(text: str, style: Style = "auto") -> Parsed:
         return Parsed([], [_bad(text, f"{len(text)} characters, at most {LONGEST} are read")])
     text = spoken(text)
     if style == "auto":
-        places = {text.find(mark): kind for mark, kind in _MARKS.items() if mark in text}
+        places: dict[int, Style] = {text.find(mark): kind for mark, kind in _MARKS.items() if mark in text}
         style = places[min(places)] if places else "json"
+    read: dict[Style, Callable[[str], Iterator[Call | Malformed]]]
+    read = {"tags": _tags, "functions": _functions, "mistral": _mistral, "json": _json}
     calls: list[Call] = []
     malformed: list[Malformed] = []
-    for found in {"tags": _tags, "functions": _functions, "mistral": _mistral, "json": _json}[style](text):
+    for found in read[style](text):
         if isinstance(found, Call):
             calls.append(found)
         else:
