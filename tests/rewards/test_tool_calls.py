@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from whet.advantages.group_mean import GroupMean
 from whet.contracts import check_reward
+from whet.rewards import tool_calls
 from whet.rewards.tool_calls import CallFormat, CallMatch
 from whet.rewards.verified import Verified
 from whet.schedule import Linear, Steps, at
@@ -89,10 +91,16 @@ def test_a_thought_that_the_template_opened_counts(texts: Callable[..., Group]):
 
 
 @pytest.mark.parametrize("term", [CallFormat(), CallMatch()])
-def test_a_gold_that_can_not_be_read_gives_no_verdict(texts: Callable[..., Group], term: Any):
+def test_a_gold_that_can_not_be_read_gives_no_verdict(
+    texts: Callable[..., Group], term: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tool_calls, "_warned", [])
     with pytest.warns(RuntimeWarning, match="no verdict on 'task/1'"):
         judged = term(texts(WHOLE, "", answer="5"))
     assert all(math.isnan(value) for value in judged.values.tolist()) and judged.outcomes == ("failed", "failed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is said once
+        term(texts(WHOLE, answer="6"))
     with pytest.raises(ValueError, match="'task/1' has no answer"):
         term(texts(WHOLE))
 

@@ -88,6 +88,9 @@ class CallMatch:
         return 6 * part - 3, word
 
 
+_warned: list[str] = []  # the problem of the one warning: how often it happens is in the metrics
+
+
 def _gold(problem: Problem) -> tuple[str, list[Call]] | None:
     """The gold as text and its calls; None, with a warning, if it can not be read. ValueError if there is none."""
     if problem.answer is None:
@@ -96,8 +99,10 @@ def _gold(problem: Problem) -> tuple[str, list[Call]] | None:
     try:
         return text, gold_calls(text)
     except BadGold as error:
-        message = f"no verdict on {problem.id!r}, and such attempts are left out: {error}"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        if not _warned:
+            _warned.append(problem.id)
+            message = f"no verdict on {problem.id!r}, and all such attempts are left out: {error}"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
         return None
 
 
