@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 from whet.verifiers import find
 from whet.verifiers.gold import BadGold
 
-WORDS = ("right", "wrong", "unparseable")
+WORDS = ("right", "wrong", "unparseable", "timed out")  # the last from a verifier with a limit of its own
 
 
 def main() -> None:
