@@ -20,7 +20,7 @@ def prepare(golds: list[str]) -> None:
 
 
 def verify(answer: str, gold: str, around: bool = False, grade: bool = False) -> str | tuple[str, float]:
-    """Says "right" iff the answer is JSON, equals the wanted value if there is one, and fits the schema if there is one.
+    """Says "right" iff the answer is JSON, equals the value if one is wanted, and fits the schema if there is one.
 
     `gold` is {"value": ...}, {"schema": {...}} or both, as JSON. The answer is read strictly (`strict_json.parse`), and
     is "unparseable" where that can not be done; with `around`, prose or a code fence around the value is passed over.
@@ -72,7 +72,9 @@ def _fits(value: Any, schema: Any) -> bool:
             return False
         raise BadGold('a "$ref" of the schema leads back to itself without end') from None
     except Unresolvable as error:
-        raise BadGold(f'a "$ref" must name a part of the schema itself, and nothing is fetched: {error}'[:300]) from error
+        raise BadGold(
+            f'a "$ref" must name a part of the schema itself, and nothing is fetched: {error}'[:300]
+        ) from error
     except (re.error, ValueError) as error:
         raise BadGold(f"the schema has a pattern or an address that is none: {error}"[:300]) from error
 
