@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whet.rewards.structured import BareObject, FieldLength, RequiredKeys, RightField, ValidJson
+from whet.rewards.verified import Verified
 from whet.scoring import Weighted, totals
 from whet.tasks.json_problems import JsonProblems
 from whet.types import Group
@@ -205,3 +206,11 @@ def test_a_problem_without_answer_is_named(texts: Callable[..., Group]):
 def test_wrong_settings_are_errors_before_any_work(make: Callable[[], object], says: str):
     with pytest.raises(ValueError, match=says):
         make()
+
+
+def test_the_verifier_grades_the_same_objects_by_key(texts: Callable[..., Group]):
+    wanted = {"value": {"reasoning": "r", "answer": "4"}}
+    term = Verified("json_schema", extract="all", options={"grade": True})
+    found = asyncio.run(term(texts(GOOD, said(answer="4", reasoning="x"), f"```{GOOD}```", "", answer=wanted)))
+    assert found.values.tolist() == [1, 0.5, 0, 0]
+    assert found.outcomes == ("right", "wrong", "unparseable", "unparseable")
