@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from whet.verifiers.calls import Call
 from whet.verifiers.gold import BadGold
-from whet.verifiers.strict_json import equal, strict
+from whet.verifiers.strict_json import equal
+from whet.verifiers.strict_json import parse as parse_json
 from whet.verifiers.tool_calls import gold_calls, jaccard, same, share, verify
 
 GOLD = [Call("f", {"a": 1, "b": 2})]
@@ -113,7 +114,7 @@ def test_the_share_is_bounded_keeps_to_no_order_and_is_1_for_the_gold_only(gold,
 
 @pytest.mark.parametrize(("a", "b"), [("1", "1.0"), ("[1, 2]", "[1.0,2]"), ('{"a": 1, "b": null}', '{"b":null,"a":1}')])
 def test_values_are_the_same_as_json(a: str, b: str):
-    assert equal(strict(a), strict(b))
+    assert equal(parse_json(a), parse_json(b))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_values_are_the_same_as_json(a: str, b: str):
     ],
 )
 def test_other_values_are_not(a: str, b: str):
-    assert not equal(strict(a), strict(b)) and not equal(strict(b), strict(a))
+    assert not equal(parse_json(a), parse_json(b)) and not equal(parse_json(b), parse_json(a))
 
 
 def test_right_are_the_calls_of_the_gold_in_any_order_and_format():

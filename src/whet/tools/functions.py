@@ -1,4 +1,4 @@
-"""Typed functions that a policy may call (extra `tools`): their JSON schemas, and what a call gives, as text."""
+"""Typed functions that a policy may call (extra `schema`): their JSON schemas, and what a call gives, as text."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _validator(function: Callable[..., Any]) -> Any:
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import SchemaError
     except ImportError as error:
-        raise ImportError("jsonschema is not installed; run: pip install 'whet[tools]'") from error
+        raise ImportError("jsonschema is not installed; run: pip install 'whet[schema]'") from error
     parameters = _standard(_schema(function)["function"]["parameters"])
     try:
         Draft202012Validator.check_schema(parameters)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
-from whet.verifiers.strict_json import skip, strict, value_at
+from whet.verifiers.strict_json import parse as parse_json
+from whet.verifiers.strict_json import skip, value_at
 
 LONGEST = 100_000  # our choice: characters of a text that is searched for calls
 MOST = 100  # our choice: calls in one text
@@ -112,7 +113,7 @@ def _functions(text: str) -> Iterator[Call | Malformed]:
             return
         inside = text[opened.end() : stop]
         try:
-            yield _named(opened[1], strict(inside))
+            yield _named(opened[1], parse_json(inside))
         except ValueError as error:
             yield _bad(inside, str(error))
         at = text.find("<function=", stop)
@@ -164,7 +165,7 @@ def _call(value: Any) -> Call:
     if value.keys() - {"name", held[0]} - _BESIDE:
         raise ValueError("a call has keys that none has")
     arguments = value[held[0]]
-    return _named(value.get("name"), strict(arguments) if isinstance(arguments, str) else arguments)
+    return _named(value.get("name"), parse_json(arguments) if isinstance(arguments, str) else arguments)
 
 
 def _named(name: Any, arguments: Any) -> Call:
