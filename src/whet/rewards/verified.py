@@ -28,9 +28,10 @@ class Verified:
     that it gives.
 
     `verifier`: one of `whet.verifiers` ("exact", "numeric", "math", "choice", "gsm8k", "countdown", "assignment",
-    "reasoning_gym") or "file.py:function" with `verify(answer, gold) -> "right" | "wrong" | "unparseable"`; it runs in
-    the pool of worker processes. `extract`: where the answer stands, see `rewards.text.extracted`; an attempt without
-    one is "unparseable". `options` go to the verifier. The gold answer is `group.problem.answer`: text, or JSON values.
+    "constraints", "reasoning_gym") or "file.py:function" with `verify(answer, gold) -> "right" | "wrong" |
+    "unparseable"`; it runs in the pool of worker processes. `extract`: where the answer stands, see
+    `rewards.text.extracted`; an attempt without one is "unparseable". `options` go to the verifier. The gold answer is
+    `group.problem.answer`: text, or JSON values.
 
     Raises ValueError for an unknown verifier, option or extraction, and for a problem that has no answer.
     """

@@ -33,7 +33,7 @@ _SAYING = (
     "before",
     "first",
     "last",
-    "a",
+    "some",
     "if",
     "is",
     "even",
@@ -65,9 +65,9 @@ class MiniInstructions:
         3   the same of constraints, of which one has depth 2; the parts of a chain stand apart by "|"
 
     Every problem is made around a text that meets it: of a block, `words` different words. What a check of that text by
-    the verifier does not confirm is drawn again, so none is unsatisfiable; and there is always an atom that asks for
-    something, so the empty answer meets none. The answer is the JSON text for the verifier `constraints`, with the
-    instruction in it: two words or more that are copied from there count for no keyword.
+    the verifier does not confirm is drawn again, so none is unsatisfiable. An active atom always asks for a word, so
+    neither the empty answer nor a copy of the instruction meets all. The answer is the JSON text for the verifier
+    `constraints`, with the instruction in it: two words or more that are copied from there count for no keyword.
 
     `info`: "depth"; "composition", which kinds of atoms are composed how, "if(starts,and(include,length))" say;
     "direct", that text behind an empty block of thought; "restated", behind a shallow thought that repeats the first
@@ -150,12 +150,13 @@ class MiniInstructions:
         return made, text, composition, witness
 
     def _block(self, rng: np.random.Generator) -> Made:
-        """One to three atoms of different kinds that hold of words drawn at random; the first asks for something."""
+        """One to three atoms of different kinds that hold of words drawn at random; the first asks for a word."""
         said = [VOCABULARY[at] for at in rng.permutation(len(VOCABULARY))[: pick(rng, *span("words", self.words, 1))]]
-        asking = [kind for kind in _kinds(said) if kind != "exclude"]
-        kinds = [asking.pop(pick(rng, 0, len(asking) - 1))]
-        asking.append("exclude")
-        kinds += [asking.pop(pick(rng, 0, len(asking) - 1)) for _ in range(pick(rng, 0, 2))]
+        possible = _kinds(said)
+        asking = [kind for kind in possible if kind not in ("length", "exclude")]
+        kinds = [asking[pick(rng, 0, len(asking) - 1)]]
+        possible.remove(kinds[0])
+        kinds += [possible.pop(pick(rng, 0, len(possible) - 1)) for _ in range(pick(rng, 0, 2))]
         made = [_atom(rng, kind, said) for kind in kinds]
         constraint = made[0][0] if len(made) == 1 else {"type": "and", "parts": [atom for atom, _ in made]}
         composition = kinds[0] if len(kinds) == 1 else f"and({','.join(sorted(kinds))})"
