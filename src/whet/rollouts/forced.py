@@ -22,7 +22,7 @@ class Forced:
     that the two texts give together, and ValueError is raised where a token lies across the border. `trained=False`
     keeps the whole group out of the loss, for attempts that others are only compared with.
 
-    Source: the no-thinking outputs that RAIF compares with (Qin et al. 2025, arXiv 2506.01413, section 3).
+    Source: the no-thinking outputs that RAIF compares with (Qin et al. 2025, arXiv 2506.01413, equation 7).
     Raises ValueError for fewer than one attempt, an empty prefix, and where prompt and prefix fill the context.
     """
 
