@@ -55,8 +55,8 @@ def test_a_text_without_calls_has_none_and_nothing_malformed(text: str):
         ("{'name': 'f', 'arguments': {}}", "property name enclosed in double quotes"),
         ('{"name": "f", "arguments": {"a": NaN}}', "NaN is no JSON"),
         ('{"name": "f", "arguments": {"a": -Infinity}}', "-Infinity is no JSON"),
-        ('{"name": "f", "arguments": {"a": 1e999}}', "too large"),
-        ('{"name": "f", "arguments": {"a": ' + "9" * 5000 + "}}", "4300"),
+        ('{"name": "f", "arguments": {"a": 1e999}}', "beyond float64"),
+        ('{"name": "f", "arguments": {"a": ' + "9" * 5000 + "}}", "beyond float64"),
         ('{"name": "f", "arguments": {"a": 1, "a": 1}}', "a key comes twice"),
         ('{"name": "f", "name": "f", "arguments": {}}', "a key comes twice"),
         ('{"name": "f"}', 'either "arguments" or "parameters"'),
@@ -69,8 +69,8 @@ def test_a_text_without_calls_has_none_and_nothing_malformed(text: str):
         ('{"arguments": {}}', "the name is no text"),
         ("1", "a call is an object"),
         ('{"function": "f"}', "a call is an object"),
-        ('{"name": "f", "arguments": ' + '{"a":' * 30 + "1" + "}" * 31, "inside one another"),
-        ("[" * 50_000, "inside one another"),
+        ('{"name": "f", "arguments": ' + '{"a":' * 70 + "1" + "}" * 71, "levels deep"),
+        ("[" * 50_000, "levels deep"),
         ('{"name": "f", "arguments": {"a": "\x00"}}', "Invalid control character"),
     ],
 )
@@ -91,13 +91,13 @@ def test_a_block_that_is_not_closed_is_malformed():
     assert len(parse("<function=two words>{}</function>").malformed) == 1
 
 
-def test_twenty_levels_are_read_and_one_more_is_not():
+def test_as_many_levels_as_may_be_are_read_and_one_more_is_not():
     def nested(levels: int) -> str:
         return f'{{"name": "f", "arguments": {{"a": {"[" * (levels - 2)}{"]" * (levels - 2)}}}}}'
 
-    assert DEEPEST == 20
+    assert DEEPEST == 64
     assert parse(nested(20), "json").malformed == []
-    assert "inside one another" in parse(nested(21), "json").malformed[0].why
+    assert "levels deep" in parse(nested(21), "json").malformed[0].why
 
 
 def test_a_call_in_a_thought_is_not_looked_at():
