@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1] / "src" / "whet"
 FLOORS: list[set[str]] = [
     {"types", "randomness", "schedule", "ahead", "idle", "files", "building", "workers"},
     {"scoring", "batching", "describe", "inventory"},
-    {"models", "verifiers", "machines"},
+    {"models", "verifiers", "sandbox", "machines"},
+    {"tools"},
     {
         *("tasks", "rewards", "rollouts", "curricula", "filters", "tracks", "advantages", "weightings", "objectives"),
         *("callbacks", "engines", "learners"),
@@ -42,7 +43,7 @@ FLOORS: list[set[str]] = [
         "cli",
     },
 ]
-APART = FLOORS[3]
+APART = FLOORS[4]
 
 
 def _files() -> list[Path]:

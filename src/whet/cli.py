@@ -21,6 +21,7 @@ from whet.commands import (
     reproduce,
     resume,
     run,
+    sandbox,
     show,
     track,
     train,
@@ -64,6 +65,7 @@ app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("push")(push.push)
 app.command("report")(report.report)
+app.command("sandbox")(sandbox.sandbox)
 app.command("track")(track.track_run)
 app.command("list")(list_recipes.list_recipes)
 app.command("show")(show.show)

@@ -54,6 +54,21 @@ def test_other_tags_can_be_asked_for(texts: Callable[..., Group]):
     assert TagFormat(("plan", "code", "check")).holds("<plan>a</plan><code>b</code><check>c</check>")
 
 
+def test_a_broken_format_can_cost_something(texts: Callable[..., Group]):
+    group = texts("<think>a</think><answer>5</answer>", "5", "<think></think><answer>5</answer>")
+    assert TagFormat(broken=-1)(group).tolist() == [1, -1, -1]
+    assert TagFormat(broken=-1, blank=("think",))(group).tolist() == [1, -1, 1]
+
+
+def test_only_the_tags_that_are_named_may_be_blank():
+    assert TagFormat(blank=("think",)).holds("<think>a</think><answer>5</answer>")
+    assert TagFormat(blank=("think",)).holds("<think> \n</think><answer>5</answer>")
+    assert not TagFormat(blank=("think",)).holds("<think></think><answer></answer>")
+    assert not TagFormat(blank=("think",)).holds("<think></think>a<answer>5</answer>")
+    with pytest.raises(ValueError, match=r"TagFormat\.blank"):
+        TagFormat(blank=("thought",))
+
+
 @pytest.mark.parametrize("tags", [(), ("a", "a"), ("a b",), ("<a>",), ("",)])
 def test_senseless_tags_are_refused(tags: tuple[str, ...]):
     with pytest.raises(ValueError, match=r"TagFormat\.tags"):

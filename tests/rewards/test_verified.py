@@ -46,6 +46,12 @@ def test_an_answers_own_crash_or_time_out_is_zero_and_our_failure_is_nan(texts: 
         asyncio.run(term(group))
 
 
+def test_a_grade_is_the_value(texts: Callable[..., Group], tmp_path: Path):
+    (tmp_path / "share.py").write_text("def verify(answer, gold):\n    return 'wrong', len(answer) / len(gold)\n")
+    judged = asyncio.run(Verified(f"{tmp_path}/share.py:verify", extract="all")(texts("a", "abc", "", answer="abcd")))
+    assert judged.values.tolist() == [0.25, 0.75, 0] and judged.outcomes == ("wrong", "wrong", "unparseable")
+
+
 def test_a_loop_is_timed_out(texts: Callable[..., Group], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pool, "_shared", pool.Pool(workers=1, deadline=0.3))
     (tmp_path / "own.py").write_text("def verify(answer, gold):\n    while True:\n        pass\n")

@@ -38,6 +38,10 @@ def verify(answer, gold, tag=""):
         import there_is_no_such_module
     if answer == "odd":
         return "maybe"
+    if answer == "grade":
+        return "wrong", 0.25
+    if answer == "odd grade":
+        return "wrong", float("nan")
     if answer == "print":
         print('{"outcome": "right"}')
         os.write(1, b'{"outcome": "right"}' * 10000)
@@ -73,6 +77,11 @@ def test_verdicts_come_in_the_order_of_the_answers(pool: Pool):
 def test_options_reach_the_verifier(pool: Pool):
     assert outcomes(pool, "exact", [("A", "a")]) == ["wrong"]
     assert outcomes(pool, "exact", [("A", "a")], case=False) == ["right"]
+
+
+def test_a_verifier_may_grade(pool: Pool, nasty: str):
+    verdicts = pool.check_now(nasty, [("grade", "1"), ("1", "1")])
+    assert [(verdict.outcome, verdict.value) for verdict in verdicts] == [("wrong", 0.25), ("right", None)]
 
 
 def test_a_nasty_answer_costs_itself_and_nobody_else(pool: Pool, nasty: str):
@@ -115,6 +124,7 @@ def test_our_own_faults_are_failed_and_never_wrong(pool: Pool, nasty: str, tmp_p
         ("exact", ("1", "1"), {"colour": 1}, "colour"),
         (nasty, ("import", "1"), {}, "there_is_no_such_module"),
         (nasty, ("odd", "1"), {}, "maybe"),
+        (nasty, ("odd grade", "1"), {}, "nan"),
         (nasty.replace("verify", "missing"), ("1", "1"), {}, "no function 'missing'; it has verify"),
         (f"{tmp_path}/absent.py:verify", ("1", "1"), {}, "no file"),
         (f"{broken}:verify", ("1", "1"), {}, "there_is_no_such_module"),

@@ -8,31 +8,39 @@ import torch
 from torch import Tensor
 
 from whet.rewards.text import response
+from whet.schedule import Number
 from whet.types import Group
 
 
 @dataclass(frozen=True)
 class TagFormat:
-    """value_g = 1 if the response is <t1>...</t1> <t2>...</t2> ... for the `tags` in order, else 0.
+    """value_g = 1 if the response is <t1>...</t1> <t2>...</t2> ... for the `tags` in order, else `broken`.
 
-    Strict: each tag exactly once, none inside another, nothing blank inside, and nothing but blank space before,
-    between and behind them. A template that opens the first tag itself counts for it (`rewards.text.response`).
+    Strict: each tag exactly once, none inside another, nothing blank inside but of a tag in `blank`, and nothing but
+    blank space before, between and behind them. A template that opens the first tag itself counts for it
+    (`rewards.text.response`).
     Source: the format reward of DeepSeek-R1 (2025, section 2.2.2), which leaves the details open: they are our choice.
+    RAIF (Qin et al. 2025, arXiv 2506.01413, equation 4) has `broken` = -1.
 
-    Raises ValueError if there are no tags, one comes twice, or one is not a plain word.
+    Raises ValueError if there are no tags, one comes twice, one is not a plain word, or `blank` names another.
     """
 
     tags: tuple[str, ...] = ("think", "answer")
+    broken: Number = 0.0
+    blank: tuple[str, ...] = ()  # tags that may have nothing inside
 
     def __post_init__(self) -> None:
         if not self.tags or len(set(self.tags)) < len(self.tags):
             raise ValueError(f"TagFormat.tags must be one or more different words, got {self.tags!r}")
+        if set(self.blank) - set(self.tags):
+            raise ValueError(f"TagFormat.blank must name some of the tags {self.tags!r}, got {self.blank!r}")
         for tag in self.tags:
             if not _plain(tag):
                 raise ValueError(f"TagFormat.tags must be plain words such as 'think', got {tag!r}")
 
     def __call__(self, group: Group) -> Tensor:
-        return torch.tensor([float(self.holds(response(trajectory))) for trajectory in group.trajectories])
+        held = [self.holds(response(trajectory)) for trajectory in group.trajectories]
+        return torch.tensor([1.0 if holds else float(self.broken) for holds in held])
 
     def holds(self, text: str) -> bool:
         marks = [mark for tag in self.tags for mark in (f"<{tag}>", f"</{tag}>")]
@@ -42,7 +50,7 @@ class TagFormat:
                 return False
             between, found, rest = rest.partition(mark)
             inside = i % 2 == 1  # each odd mark closes a tag
-            if not found or inside != bool(between.strip()):
+            if not found or (inside != bool(between.strip()) and not (inside and self.tags[i // 2] in self.blank)):
                 return False
         return not rest.strip()
 

@@ -24,12 +24,13 @@ VALUES = {"right": 1.0, "wrong": 0.0, "unparseable": 0.0, "timed out": 0.0, "cra
 @dataclass(frozen=True)
 class Verified:
     """value_g = 1 if the verifier calls attempt g's answer "right"; 0 if "wrong", "unparseable", "timed out" or
-    "crashed", which are the answer's own doing; NaN if "failed", which is ours.
+    "crashed", which are the answer's own doing; NaN if "failed", which is ours. Of a verifier that grades, the number
+    that it gives.
 
-    `verifier`: one of `whet.verifiers` ("exact", "numeric", "math", "choice", "gsm8k", "countdown", "assignment",
-    "reasoning_gym") or "file.py:function" with `verify(answer, gold) -> "right" | "wrong" | "unparseable"`; it runs in
-    the pool of worker processes. `extract`: where the answer stands, see `rewards.text.extracted`; an attempt without
-    one is "unparseable". `options` go to the verifier. The gold answer is `group.problem.answer`: text, or JSON values.
+    `verifier`: one of `whet.verifiers` ("exact", "numeric", "math", "sql", ..., all in docs/verifiers.md) or
+    "file.py:function" with `verify(answer, gold) -> "right" | "wrong" | "unparseable"`; it runs in the pool of worker
+    processes. `extract`: where the answer stands, see `rewards.text.extracted`; an attempt without one is
+    "unparseable". `options` go to the verifier. The gold answer is `group.problem.answer`: text, or JSON values.
 
     Raises ValueError for an unknown verifier, option or extraction, and for a problem that has no answer.
     """
@@ -61,8 +62,8 @@ class Verified:
         for verdict in spoken:
             if verdict.outcome == "failed":
                 _warn(self.verifier, verdict.detail)
-        outcomes = tuple(verdict.outcome for verdict in spoken)
-        return Judged(torch.tensor([VALUES[word] for word in outcomes]), outcomes)
+        values = [VALUES[v.outcome] if v.value is None else v.value for v in spoken]
+        return Judged(torch.tensor(values), tuple(verdict.outcome for verdict in spoken))
 
 
 exact = Verified("exact")

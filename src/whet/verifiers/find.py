@@ -32,7 +32,8 @@ def module(name: str) -> ModuleType:
 
 
 def function(name: str) -> Callable[..., Any]:
-    """`verify` of a verifier: (answer, gold, **options) -> "right", "wrong" or "unparseable"."""
+    """`verify` of a verifier: (answer, gold, **options) -> "right", "wrong" or "unparseable", or that
+    and a number."""
     return load(name)[1] if ":" in name else module(name).verify
 
 

@@ -31,11 +31,13 @@ SERVED = 4_096  # our choice: answers after which a worker is replaced, so that 
 
 
 class Verdict(NamedTuple):
-    """`outcome`: right, wrong, unparseable; timed out, crashed (the answer's own fault); failed (ours: NaN)."""
+    """`outcome`: right, wrong, unparseable; timed out, crashed (the answer's own fault); failed (ours: NaN). `value`:
+    what a verifier that grades gives for it, else None."""
 
     outcome: str
     detail: str = ""
     seconds: float = 0.0
+    value: float | None = None
 
 
 class _Item(NamedTuple):
@@ -172,7 +174,7 @@ class Pool:
             return Verdict("failed" if self._closed else "crashed", str(error)), True
         process.served += 1
         spent = bool(reply.get("spent")) or process.served >= SERVED
-        return Verdict(reply["outcome"], reply["detail"], reply["seconds"]), spent
+        return Verdict(reply["outcome"], reply["detail"], reply["seconds"], reply.get("value")), spent
 
     def _ask(self, process: WorkerProcess | None, batch: _Batch) -> tuple[WorkerProcess, dict[str, Any]]:
         """Hand the batch to a worker and wait until it has imported the verifier. A worker that has died since its
@@ -194,7 +196,7 @@ class Pool:
     def _start(self) -> WorkerProcess:
         if self._closed:
             raise Died("the pool was closed")
-        process = WorkerProcess(self.memory)
+        process = WorkerProcess("whet.verifiers.worker", str(self.memory))
         with self._lock:
             self._processes.add(process)
         if self._closed:  # in the meantime: `close` may have missed this one

@@ -24,17 +24,18 @@ class Died(Exception):
 
 
 class WorkerProcess:
-    """Starts `whet.verifiers.worker`; `send` a request, `read` its replies, each within a deadline.
+    """Starts `python -m MODULE PARENT ARGUMENTS`, which says hello; `send` a request, `read` its replies, each within
+    a deadline.
 
-    `memory`: bytes of address space, 0 for no limit. `quiet`: what it prints is thrown away. Started by a thread that
+    `quiet`: what it prints is thrown away. Started by a thread that
     lives as long as the worker is wanted, for on Linux the worker ends with the thread that started it.
     """
 
-    def __init__(self, memory: int = 0, quiet: bool = True) -> None:
+    def __init__(self, module: str, *arguments: str, quiet: bool = True) -> None:
         self.served = 0
         self._seen = b""
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "whet.verifiers.worker", str(memory), str(os.getpid())],
+            [sys.executable, "-P", "-m", module, str(os.getpid()), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if quiet else None,
@@ -73,6 +74,14 @@ class WorkerProcess:
             self._seen += data
         line, self._seen = self._seen.split(b"\n", 1)
         return json.loads(line)
+
+    def leave(self, seconds: float) -> None:
+        """Let it end by itself, if it has nothing to do, within so many seconds; else `kill` it."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait(seconds)
+        self.kill()
 
     def kill(self) -> None:
         """End it and all it has started, at once."""

@@ -123,7 +123,7 @@ class _Server:
 
     def _ask(self, arguments: dict[str, Any], deadline: float) -> dict[str, Any]:
         if self.process is None:
-            self.process = WorkerProcess(quiet=False)
+            self.process = WorkerProcess("whet.verifiers.worker", "0", quiet=False)
         self.process.send({"call": self.path, "arguments": arguments})
         ready = self.process.read(max(START, deadline))  # the first call imports the user's file
         reply = ready if "failed" in ready else self.process.read(deadline)

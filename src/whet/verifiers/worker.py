@@ -1,4 +1,5 @@
-"""The child process in which verifiers and users' functions run: `python -m whet.verifiers.worker MEMORY PARENT`.
+"""The child process in which verifiers and users' functions run: `python -m whet.verifiers.worker PARENT MEMORY`,
+MEMORY in bytes of address space or 0.
 
 It reads one JSON object per line from its standard input and writes one per line to its standard output: data only,
 never pickle. Both are moved out of reach first, so a verifier that prints or reads disturbs nothing.
@@ -23,12 +24,12 @@ from typing import Any, BinaryIO
 from whet.verifiers import find
 from whet.verifiers.gold import BadGold
 
-WORDS = ("right", "wrong", "unparseable")
+WORDS = ("right", "wrong", "unparseable", "timed out")  # the last from a verifier with a limit of its own
 
 
 def main() -> None:
-    memory, parent = int(sys.argv[1]), int(sys.argv[2])
-    _die_with(parent)
+    parent, memory = int(sys.argv[1]), int(sys.argv[2])
+    die_with(parent)
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     with open(os.devnull, "rb") as nothing:
@@ -47,7 +48,7 @@ def main() -> None:
             call(replies, request["call"], request["arguments"])
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """End when the parent does, even while stuck: the kernel's word on Linux, a look every second elsewhere."""
     if sys.platform == "linux":
         import ctypes
@@ -89,18 +90,24 @@ def check(replies: BinaryIO, name: str, options: dict[str, Any], pairs: list[lis
 
 
 def judge(verify: Any, answer: str, gold: str, options: dict[str, Any]) -> dict[str, Any]:
-    """{outcome, detail}; `spent` says that this process should not be used again."""
+    """{outcome, detail} and, from a verifier that grades, `value`; `spent` says that this process should not be used
+    again."""
     try:
-        outcome = verify(answer, gold, **options)
+        returned = verify(answer, gold, **options)
     except (BadGold, ImportError) as error:
         return {"outcome": "failed", "detail": in_words(error)}
     except MemoryError as error:
         return {"outcome": "crashed", "detail": in_words(error), "spent": True}
     except (Exception, SystemExit) as error:
         return {"outcome": "crashed", "detail": in_words(error)}
-    if outcome not in WORDS:
-        return {"outcome": "failed", "detail": f"a verifier must return one of {WORDS}, got {str(outcome)[:80]!r}"}
-    return {"outcome": outcome, "detail": ""}
+    outcome, *graded = returned if isinstance(returned, tuple) else (returned,)
+    values = [number(value) for value in graded]
+    if outcome not in WORDS or len(graded) > 1 or any(not isinstance(value, float) for value in values):
+        return {
+            "outcome": "failed",
+            "detail": f"a verifier must return one of {WORDS}, or that and a number, got {str(returned)[:80]!r}",
+        }
+    return {"outcome": outcome, "detail": "", **({"value": values[0]} if values else {})}
 
 
 def in_words(error: BaseException) -> str:

@@ -1,0 +1,65 @@
+"""Whether an attempt's program passes the problem's tests."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from asyncio import gather
+from dataclasses import dataclass
+
+import torch
+
+from whet.rewards.text import response
+from whet.sandbox.language import language
+from whet.sandbox.limits import Limits, SandboxError
+from whet.types import Group, Judged
+from whet.verifiers.code import check, fenced, read_tests
+
+
+@dataclass(frozen=True)
+class PassesTests:
+    """value_g = 1 if attempt g's program passes all of the problem's tests, else 0; with `partial`, the share that it
+    passes. The program is the last closed block of ``` in the reply, behind any "</think>", that is marked as
+    `language`, a name of `sandbox/languages` or a TOML file of your own. The tests are `problem.answer`, see
+    `whet.verifiers.code.read_tests`.
+
+    Outcomes: "right", "wrong", "unparseable" (no such block), "not compiled", "crashed", "timed out", "out of memory",
+    "output too long"; "failed", and NaN, where the sandbox itself failed. `limits` are those of each test. `tolerance`:
+    how far printed numbers may be off, absolutely or relatively; 0: not at all.
+
+    Source: one verifier for all languages by what programs print, from Agnostics (011), there with `partial` False.
+    Raises ValueError for an unknown language; SandboxError if it, or bubblewrap, is not installed.
+    """
+
+    language: str = "python"
+    partial: bool = False
+    limits: Limits = Limits()
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.tolerance >= 0:
+            raise ValueError(f"PassesTests.tolerance must be 0 or more, got {self.tolerance}")
+        language(self.language)
+
+    async def __call__(self, group: Group) -> Judged:
+        if group.problem.answer is None:
+            raise ValueError(f"problem {group.problem.id!r} has no tests as its answer; give it some")
+        wanted = read_tests(group.problem.answer)
+        kind = language(self.language)
+        kind.check()
+        replies = [response(trajectory).rpartition("</think>")[2] for trajectory in group.trajectories]
+        programs = [fenced(reply, kind.fences) for reply in replies]
+
+        async def judged(code: str | None) -> tuple[float, str]:
+            if code is None:
+                return 0.0, "unparseable"
+            try:
+                checked = await check(code, wanted, self.language, self.limits, self.tolerance)
+            except SandboxError as error:
+                warnings.warn(f"the sandbox failed, and such attempts are left out: {error}", RuntimeWarning, 2)
+                return math.nan, "failed"
+            share = sum(checked.passed) / len(checked.passed)
+            return share if self.partial else float(checked.outcome == "right"), checked.outcome
+
+        values, outcomes = zip(*await gather(*(judged(code) for code in programs)), strict=True)
+        return Judged(torch.tensor(values), outcomes)

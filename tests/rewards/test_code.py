@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from whet.rewards.code import PassesTests
+from whet.types import Group, Judged
+
+pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+
+TESTS = json.dumps([{"stdin": f"{a} {b}\n", "stdout": str(a * b)} for a, b in ((2, 3), (4, 5), (0, 7), (1, 1))])
+
+
+def judged(texts: Callable[..., Group], *replies: str, **options: object) -> Judged:
+    group = texts(*replies, answer=TESTS)
+    return asyncio.run(PassesTests(**options)(group))  # type: ignore[arg-type]
+
+
+def block(code: str, language: str = "python") -> str:
+    return f"<think>```python\nprint(0)\n```</think>So:\n```{language}\n{code}\n```"
+
+
+def test_programs_are_judged_by_what_they_print(texts: Callable[..., Group]) -> None:
+    right, half = (
+        "a, b = map(int, input().split())\nprint(a * b)",
+        "a, b = input().split()\nprint(6 if a == '2' else 20)",
+    )
+    replies = [block(right), block(half), block("x", "lua"), "6", block("1 / 0"), ""]
+    found = judged(texts, *replies)
+    assert found.values.tolist() == [1, 0, 0, 0, 0, 0]
+    assert found.outcomes == ("right", "wrong", "unparseable", "unparseable", "crashed", "unparseable")
+    assert judged(texts, *replies, partial=True).values.tolist() == [1, 0.5, 0, 0, 0, 0]
+
+
+def test_what_stands_in_the_thinking_is_not_the_answer(texts: Callable[..., Group]) -> None:
+    thinking = "<think>```python\na, b = map(int, input().split())\nprint(a * b)\n```</think>done"
+    assert judged(texts, thinking).outcomes == ("unparseable",)
+
+
+def test_wrong_settings_are_errors_before_any_work() -> None:
+    with pytest.raises(ValueError, match="no language 'pyton'"):
+        PassesTests("pyton")
+    with pytest.raises(ValueError, match=r"PassesTests.tolerance"):
+        PassesTests(tolerance=-1)
+
+
+def test_a_problem_without_tests_is_named(texts: Callable[..., Group]) -> None:
+    with pytest.raises(ValueError, match="has no tests"):
+        asyncio.run(PassesTests()(texts("x", answer=None)))
