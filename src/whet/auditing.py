@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
 import time
 from collections import Counter
@@ -17,7 +16,8 @@ from whet.metrics.intervals import bootstrap
 from whet.models.codec import Codec
 from whet.models.tiny import bpe_tokenizer
 from whet.probes import FRAME, probes
-from whet.types import Group, Judged, Problem, Task, Term
+from whet.scoring import Weighted
+from whet.types import Group, Problem, Task, Term
 
 TAKEN = 0.5  # our choice: a value above it says "right"
 SHOWN = 10  # our choice: worst cases that are told
@@ -25,29 +25,26 @@ _ENDLESS = 1 << 30
 
 
 async def judged(term: Term, problem: Problem, texts: Sequence[str]) -> tuple[list[float], list[str]]:
-    """What a reward says to texts as attempts at one problem: values [G], and a verifier's outcomes or "". An error
-    that it raises is "raised" and NaN for each text that alone makes it raise."""
+    """What a reward says to texts as attempts at one problem: values [G], and a verifier's outcomes or "". Where it
+    raises, each text is asked alone, and those that make it raise are NaN and "raised"."""
     codec = Codec(bpe_tokenizer((), 263))
     opened = codec.open(problem, _ENDLESS)
     attempts = tuple(codec.answer(opened, text) for text in texts)
+    reward = Weighted({"it": term})
 
     async def asked(group: Group) -> tuple[list[float], list[str]]:
-        said: Any = term(group)
-        said = await said if inspect.isawaitable(said) else said
-        values = said.values if isinstance(said, Judged) else said
-        return values.double().tolist(), list(said.outcomes) if isinstance(said, Judged) else [""] * len(
-            group.trajectories
-        )
+        scored = await reward({}, group)
+        return scored.terms["it"].tolist(), list(scored.outcomes.get("it", [""] * len(group.trajectories)))
 
     try:
         return await asked(Group(problem, attempts))
-    except Exception:  # a reward may raise anything; here it is what is looked for
+    except ValueError:
         values, outcomes = [], []
         for attempt in attempts:
             try:
                 (value,), (outcome,) = await asked(Group(problem, (attempt,)))
-            except Exception as error:
-                value, outcome = math.nan, f"raised {type(error).__name__}"
+            except ValueError:
+                value, outcome = math.nan, "raised"
             values.append(value)
             outcomes.append(outcome)
         return values, outcomes
