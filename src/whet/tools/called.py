@@ -9,8 +9,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from whet.schedule import Count, Number
-from whet.tools.functions import Functions
 from whet.verifiers.calls import Call, Malformed, Style, parse
+
+Tool = Callable[[Call | Malformed], str]  # `tools.functions.Functions`, `tools.mcp.Server`
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Called:
     Raises ValueError unless there is at least one call and more than 0 seconds for it.
     """
 
-    functions: Functions
+    functions: Tool
     style: Style = "auto"
     deadline: Number = 5.0  # our choice
     most: Count = 16  # our choice
@@ -62,6 +63,10 @@ class Called:
             return f"error: no result within {float(self.deadline):g} s"
 
 
-def _run(functions: Functions, call: Call | Malformed, result: Future[str]) -> None:
-    if result.set_running_or_notify_cancel():
+def _run(functions: Tool, call: Call | Malformed, result: Future[str]) -> None:
+    if not result.set_running_or_notify_cancel():
+        return
+    try:
         result.set_result(functions(call))
+    except BaseException as error:  # told to whoever waits
+        result.set_exception(error)
