@@ -49,7 +49,7 @@ def test_every_probe_says_what_it_is_for() -> None:
     assert {p.kind for p in made if p.right} == {"gold", "solution", "notation"}
     assert [p.text for p in made if p.kind == "another's answer"] == ["<answer>6</answer>"]
     assert {kind for kind, _ in attacks("5", "2+3?")} <= {p.kind for p in made if not p.right}
-    wrong = [p.text for p in made if not p.right]
+    wrong = [(p.kind, p.text) for p in made if not p.right]
     assert len(set(wrong)) == len(wrong)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from whet.schedule import Count, Number
 from whet.verifiers.calls import Call, Malformed
 
+_CLOSED = -32000  # the protocol's error code of a connection that has ended (mcp_types.CONNECTION_CLOSED)
 SHOWN = 200  # our choice: characters of a reason that are shown in an error
 
 
@@ -67,8 +68,9 @@ class Server:
         try:
             result = there.ask(there.client.call_tool(call.name, call.arguments))
         except Exception as error:
-            if not there.alive:
-                raise OSError(f"the MCP server was lost: {error}") from error
+            if not there.alive or getattr(error, "code", None) == _CLOSED:
+                there.close()
+                raise OSError(f"the MCP server {_named(self)} was lost: {error}") from error
             return f"error: {call.name}: {str(error)[:SHOWN]}"
         text = "\n".join(getattr(part, "text", None) or f"[{part.type}]" for part in result.content)
         if result.is_error:
