@@ -82,6 +82,6 @@ def test_attempts_without_a_verdict_are_in_no_mean(tmp_path: Path) -> None:
 def test_wrong_settings_are_refused(tmp_path: Path) -> None:
     for wrong in ({"every": 0}, {"groups": 0}, {"over": 0}):
         with pytest.raises(ValueError, match=r"SecondVerifier\."):
-            SecondVerifier(exact, **wrong)
+            SecondVerifier(exact, **wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"SecondVerifier.term is 'format'"):
         lines(tmp_path / "a", SecondVerifier(exact, term="format"))

@@ -104,4 +104,4 @@ def test_wrong_settings_are_refused() -> None:
         Interact(TASK)  # type: ignore[arg-type]
     for wrong in ({"group": 0}, {"turns": 0}):
         with pytest.raises(ValueError, match=r"Interact\."):
-            Interact(Scripted(()), **wrong)
+            Interact(Scripted(()), **wrong)  # type: ignore[arg-type]
