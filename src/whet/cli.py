@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from whet.commands import (
+    audit,
     compare,
     evaluate,
     list_recipes,
@@ -65,6 +66,7 @@ app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("push")(push.push)
 app.command("report")(report.report)
+app.command("audit")(audit.audit)
 app.command("sandbox")(sandbox.sandbox)
 app.command("track")(track.track_run)
 app.command("list")(list_recipes.list_recipes)

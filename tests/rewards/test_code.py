@@ -48,6 +48,12 @@ def test_wrong_settings_are_errors_before_any_work() -> None:
         PassesTests(tolerance=-1)
 
 
+def test_tests_that_can_not_be_read_are_no_fault_of_the_answer(texts: Callable[..., Group]) -> None:
+    with pytest.warns(RuntimeWarning, match="at least one"):
+        found = asyncio.run(PassesTests()(texts("x", "y", answer="[]")))
+    assert found.outcomes == ("failed", "failed") and found.values.isnan().all()
+
+
 def test_a_problem_without_tests_is_named(texts: Callable[..., Group]) -> None:
     with pytest.raises(ValueError, match="has no tests"):
         asyncio.run(PassesTests()(texts("x", answer=None)))

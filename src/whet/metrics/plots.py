@@ -46,6 +46,7 @@ class Plot:
 PLOTS = (
     Plot("reward", "Reward", "mean reward per attempt", ("reward/mean",)),
     Plot("validation", "Validation", "value on held-out problems", ("validation/",)),
+    Plot("hidden", "Reward and a hidden verifier", "mean per attempt", ("hidden/",)),
     Plot("length", "Length of an attempt", "mean sampled tokens", ("length/mean",)),
     Plot("entropy", "Entropy", "nats per token", ("entropy",)),
     Plot("kl", "KL to the reference", "nats per token", ("kl", "kl/mean")),

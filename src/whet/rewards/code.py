@@ -14,6 +14,7 @@ from whet.sandbox.language import language
 from whet.sandbox.limits import Limits, SandboxError
 from whet.types import Group, Judged
 from whet.verifiers.code import check, fenced, read_tests
+from whet.verifiers.gold import BadGold
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class PassesTests:
     `whet.verifiers.code.read_tests`.
 
     Outcomes: "right", "wrong", "unparseable" (no such block), "not compiled", "crashed", "timed out", "out of memory",
-    "output too long"; "failed", and NaN, where the sandbox itself failed. `limits` are those of each test. `tolerance`:
-    how far printed numbers may be off, absolutely or relatively; 0: not at all.
+    "output too long"; "failed", and NaN, where the sandbox itself failed or the tests can not be read. `limits` are
+    those of each test. `tolerance`: how far printed numbers may be off, absolutely or relatively; 0: not at all.
 
     Source: one verifier for all languages by what programs print, from Agnostics (011), there with `partial` False.
     Raises ValueError for an unknown language; SandboxError if it, or bubblewrap, is not installed.
@@ -44,7 +45,12 @@ class PassesTests:
     async def __call__(self, group: Group) -> Judged:
         if group.problem.answer is None:
             raise ValueError(f"problem {group.problem.id!r} has no tests as its answer; give it some")
-        wanted = read_tests(group.problem.answer)
+        try:
+            wanted = read_tests(group.problem.answer)
+        except BadGold as error:
+            _warn(str(error))
+            count = len(group.trajectories)
+            return Judged(torch.full((count,), math.nan), ("failed",) * count)
         kind = language(self.language)
         kind.check()
         replies = [response(trajectory).rpartition("</think>")[2] for trajectory in group.trajectories]
@@ -56,10 +62,14 @@ class PassesTests:
             try:
                 checked = await check(code, wanted, self.language, self.limits, self.tolerance)
             except SandboxError as error:
-                warnings.warn(f"the sandbox failed, and such attempts are left out: {error}", RuntimeWarning, 2)
+                _warn(str(error))
                 return math.nan, "failed"
             share = sum(checked.passed) / len(checked.passed)
             return share if self.partial else float(checked.outcome == "right"), checked.outcome
 
         values, outcomes = zip(*await gather(*(judged(code) for code in programs)), strict=True)
         return Judged(torch.tensor(values), outcomes)
+
+
+def _warn(why: str) -> None:
+    warnings.warn(f"programs could not be tested, and such attempts are left out: {why}", RuntimeWarning, stacklevel=3)

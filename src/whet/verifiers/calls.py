@@ -49,7 +49,7 @@ def parse(text: str, style: Style = "auto") -> Parsed:
     a text that does not begin like one has no calls. "auto": the first mark that occurs says which, else "json".
 
     An object is {"name": text, "arguments": {...}}, or "parameters" instead, or such an object under "function"; the
-    arguments may be JSON in a string. JSON is strict (`strict_json.strict`).
+    arguments may be JSON in a string. JSON is strict (`strict_json.parse`).
     What stands in <think>...</think> is not looked at (see `spoken`). A text of more than LONGEST characters or MOST
     calls is malformed as a whole. ValueError for an unknown style.
     """
