@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from asyncio import gather
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from whet.idle import outside
 from whet.randomness import stream
+from whet.rollouts._ended import ended
 from whet.schedule import Count
 from whet.types import Decoding, Episode, Group, ModelName, Models, Policy, Problem, Step, Trajectory
 
@@ -62,7 +63,7 @@ class Converse:
         try:
             episode = self.task.episode(trajectory.problem)
         except Exception as error:  # a task's code may raise anything: a bad rollout is data
-            return _ended(trajectory, "error", error=_told(error))
+            return ended(trajectory, "error", error=_told(error))
         for k in range(int(self.turns)):
             trajectory = await policy.extend(trajectory, self.decoding, stream(seed, "turn", k))
             if trajectory.stop == "length":
@@ -74,20 +75,16 @@ class Converse:
                     raise TypeError(f"step must return a Step, got {type(step).__name__}")
                 reward = float(step.reward)
             except Exception as error:
-                return _ended(trajectory, "error", error=_told(error))
+                return ended(trajectory, "error", error=_told(error))
             action = replace(trajectory.turns[-1], reward=reward)
             trajectory = replace(trajectory, turns=(*trajectory.turns[:-1], action))
             if step.end:
-                return _ended(trajectory, "env", end=step.end, observation=step.content)
+                return ended(trajectory, "env", end=step.end, observation=step.content)
             if k + 1 < int(self.turns):
                 trajectory = policy.insert(trajectory, step.content, self.role)
             if trajectory.stop == "length":
                 return trajectory
-        return _ended(trajectory, "length", end="turns")
-
-
-def _ended(trajectory: Trajectory, stop: Any, **info: Any) -> Trajectory:
-    return replace(trajectory, stop=stop, info={**trajectory.info, **info})
+        return ended(trajectory, "length", end="turns")
 
 
 def _told(error: Exception) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from whet.idle import outside
 from whet.randomness import stream
+from whet.rollouts._ended import ended
 from whet.schedule import Count
 from whet.types import Decoding, Group, ModelName, Models, Policy, Problem, Trajectory
 
@@ -73,18 +74,14 @@ class Interact:
                 with outside():
                     observation = await session(trajectory.turns[-1].text)
             except Exception as error:  # the tools' own failure: a bad rollout is data
-                return _ended(trajectory, "error", error=f"{type(error).__name__}: {error}")
+                return ended(trajectory, "error", error=f"{type(error).__name__}: {error}")
             if observation is None:
                 return trajectory
             if k + 1 < int(self.turns):
                 trajectory = policy.insert(trajectory, observation, self.role)
             if trajectory.stop == "length":
                 return trajectory
-        return _ended(trajectory, "length", end="turns")
-
-
-def _ended(trajectory: Trajectory, stop: Any, **info: Any) -> Trajectory:
-    return replace(trajectory, stop=stop, info={**trajectory.info, **info})
+        return ended(trajectory, "length", end="turns")
 
 
 EXAMPLES: list[Interact] = []  # there is none without tools

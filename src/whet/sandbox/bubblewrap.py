@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from whet.sandbox.limits import Limits, SandboxError
@@ -32,6 +33,7 @@ _ENVIRONMENT = {
 }
 
 
+@lru_cache(maxsize=1)
 def found() -> str:
     """The path of bubblewrap. SandboxError if there is none: nothing is ever run without it."""
     if not sys.platform.startswith("linux"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import platform
 import struct
+from functools import lru_cache
 
 from whet.sandbox.limits import SandboxError
 
@@ -46,6 +47,7 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERROR, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 
 
+@lru_cache(maxsize=1)
 def program(machine: str = "") -> bytes:
     """The filter for this kind of machine. SandboxError for one whose numbers are not known here."""
     machine = machine or platform.machine()
