@@ -59,9 +59,9 @@ def drop(place: warden.Warden, names: list[str]) -> None:
         return line
 
     patched.command = weaker
-    set_limit = warden.resource.setrlimit
+    set_limit = warden.resource.prlimit
     ignored = {getattr(warden.resource, name) for name in names if name.startswith("RLIMIT_")}
-    patched.resource.setrlimit = lambda kind, pair: None if kind in ignored else set_limit(kind, pair)
+    patched.resource.prlimit = lambda pid, kind, pair: None if kind in ignored else set_limit(pid, kind, pair)
     watch = warden._Started.watch
     until, most, memory = "wall" in names, "output" in names, "watch" in names
     patched._Started.watch = lambda self, stdin, end, caps, bytes_: watch(

@@ -54,10 +54,17 @@ def user(place: int) -> int | None:
 
 
 def command(
-    argv: list[str], files: dict[str, tuple[int, bool]], status: int, seccomp: int, limits: Limits, place: int
+    argv: list[str],
+    files: dict[str, tuple[int, bool]],
+    status: int,
+    seccomp: int,
+    gate: int,
+    limits: Limits,
+    place: int,
 ) -> list[str]:
     """`argv` in the sandbox. `files`: {name: (a descriptor with its bytes, may be executed?)}, put into /box. `status`:
-    the descriptor on which bubblewrap tells how far it came. `seccomp`: that of the filter of system calls."""
+    the descriptor on which bubblewrap tells how far it came; `seccomp`: that of the filter of system calls; `gate`: that
+    from which it reads before it starts the program."""
     me = user(place)
     line = [found(), "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
     line += ["--unshare-uts", "--hostname", "box", "--unshare-cgroup-try"]
@@ -90,7 +97,8 @@ def command(
     line += ["--remount-ro", "/", "--chdir", SCRATCH, "--clearenv"]
     for name, value in _ENVIRONMENT.items():
         line += ["--setenv", name, value]
-    return [*line, "--json-status-fd", str(status), "--seccomp", str(seccomp), "--", *_as(me, limits), *argv]
+    descriptors = ["--json-status-fd", str(status), "--seccomp", str(seccomp), "--block-fd", str(gate)]
+    return [*line, *descriptors, "--", *_as(me, limits), *argv]
 
 
 def _as(me: int | None, limits: Limits) -> list[str]:
@@ -108,8 +116,9 @@ def _prefix() -> list[str]:
 
 
 def _packages() -> list[str]:
-    """The folders of installed packages that such a Python would look into."""
-    library = f"lib/python{sys.version_info.major}.{sys.version_info.minor}"
-    folders = [Path(prefix) / library / "site-packages" for prefix in _prefix()]
-    folders += [Path("/usr/local") / library / "dist-packages", Path("/usr/lib/python3/dist-packages")]
+    """The folders of installed packages that this Python would look into."""
+    library = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    folders = [Path(prefix) / "lib" / library / "site-packages" for prefix in _prefix()]
+    if not folders:  # the system's own
+        folders = [Path("/usr/local/lib") / library / "dist-packages", Path("/usr/lib/python3/dist-packages")]
     return [str(folder) for folder in folders if folder.is_dir()]

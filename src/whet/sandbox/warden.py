@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import math
 import os
 import resource
 import select
@@ -24,7 +25,7 @@ import time
 from typing import Any
 
 from whet.sandbox.bubblewrap import command, user
-from whet.sandbox.cgroups import Group
+from whet.sandbox.cgroups import Group, spare
 from whet.sandbox.limits import MIB, Limits, Result, SandboxError
 from whet.sandbox.seccomp import program
 from whet.verifiers.worker import die_with, say
@@ -108,11 +109,12 @@ class Warden:
         self, argv: list[str], files: dict[str, tuple[int, bool]], stdin: bytes, limits: Limits, most: int
     ) -> tuple[Result, bytes]:
         started = time.monotonic()
+        held = sum(os.lseek(handle, 0, os.SEEK_END) for handle, _ in files.values())
         for handle, _ in files.values():
             os.lseek(handle, 0, os.SEEK_SET)
         starved = 0
         if self.group is not None:
-            self.group.limit(limits.memory, limits.processes + 2)  # bubblewrap's own
+            self.group.limit(held + limits.memory, limits.processes + 2)  # our own files; bubblewrap's own processes
             starved = self.group.starved()
         run = _Started(argv, files, limits, self.group)
         try:
@@ -129,7 +131,7 @@ class Warden:
 
 
 class _Started:
-    """A program that runs."""
+    """A program that is about to run: bubblewrap makes its place, and lets it begin when all limits are on it."""
 
     def __init__(
         self, argv: list[str], files: dict[str, tuple[int, bool]], limits: Limits, group: Group | None
@@ -138,22 +140,41 @@ class _Started:
         self.status = b""  # what bubblewrap told
         self.code: int | None = None
         self.finished = False
+        self.limits, self.group = limits, group
         inside, self.stdin = os.pipe()
         self.stdout, out = os.pipe()
         self.stderr, err = os.pipe()
         self.told, status = os.pipe()
+        gate, self.gate = os.pipe()
         me = user(os.getpid())
         if me is not None:  # so that a program may open /dev/stdin by its name
             for handle in (inside, out, err):
                 os.fchown(handle, me, me)
         rules = _file(program())
-        os.lseek(rules, 0, os.SEEK_SET)
-        line = command(argv, files, status, rules, limits, os.getpid())
-        self.pid = os.fork()
-        if self.pid == 0:
-            _become(line, (inside, out, err), [status, rules, *(handle for handle, _ in files.values())], limits, group)
-        for handle in (inside, out, err, status, rules):
+        passed = [status, rules, gate, *(handle for handle, _ in files.values())]
+        for handle in passed:
+            os.set_inheritable(handle, True)
+        line = command(argv, files, status, rules, gate, limits, os.getpid())
+        streams = [(os.POSIX_SPAWN_DUP2, handle, number) for number, handle in enumerate((inside, out, err))]
+        self.pid = os.posix_spawn(line[0], line, {}, file_actions=streams, setsid=True, setsigdef=[signal.SIGPIPE])
+        for handle in (inside, out, err, status, rules, gate):
             os.close(handle)
+
+    def _begin(self, pid: int) -> None:
+        """Let the first process in the place run on, under its limits, which all that it starts have, too."""
+        if self.group is not None:
+            spare(pid, 1000)
+        else:
+            resource.prlimit(pid, resource.RLIMIT_DATA, (self.limits.memory, self.limits.memory))
+        seconds = math.ceil(self.limits.seconds)
+        resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds + 1))
+        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (256, 256))
+        if user(0) is not None:  # else set inside, where only the run is counted
+            resource.prlimit(pid, resource.RLIMIT_NPROC, (self.limits.processes, self.limits.processes))
+        os.write(self.gate, b"+")
+        os.close(self.gate)
+        self.gate = -1
 
     def watch(self, stdin: bytes, until: float, most: tuple[int, int], memory: int) -> str:
         """Feed it and listen until it ends: "", or why it must be ended. `memory`: bytes to look after, 0 for none."""
@@ -186,6 +207,8 @@ class _Started:
                     open_.discard(handle)
                 elif handle == self.told:
                     self.status += data
+                    if self.gate >= 0 and self.status.endswith(b"}\n"):  # of several processes it tells one by one
+                        self._begin(_told(self.status, "child-pid")[0])
                 else:
                     room = caps[handle] - len(readers[handle])
                     readers[handle] += data[:room]
@@ -205,7 +228,7 @@ class _Started:
 
     def end(self) -> None:
         """Kill what still runs, wait until all of it is gone, and close the pipes."""
-        for handle in (self.stdin, self.stdout, self.stderr, self.told):
+        for handle in (self.stdin, self.stdout, self.stderr, self.told, self.gate):
             if handle >= 0:
                 os.close(handle)
         if not _ends(self.pid, _GRACE if self.finished else 0.0):
@@ -217,42 +240,11 @@ class _Started:
                 os.waitpid(-1, 0)
 
 
-def _become(
-    line: list[str], streams: tuple[int, int, int], passed: list[int], limits: Limits, group: Group | None
-) -> None:
-    """In the forked child: turn into bubblewrap. Never returns."""
-    try:
-        os.setsid()
-        for number, handle in enumerate(streams):
-            os.dup2(handle, number)
-        for handle in passed:
-            os.set_inheritable(handle, True)
-        if group is not None:
-            group.enter()
-        else:
-            resource.setrlimit(resource.RLIMIT_DATA, (limits.memory, limits.memory))
-        seconds = int(-(-limits.seconds // 1))
-        for kind, value in (
-            (resource.RLIMIT_CPU, (seconds, seconds + 1)),
-            (resource.RLIMIT_CORE, (0, 0)),
-            (resource.RLIMIT_NOFILE, (256, 256)),
-            (resource.RLIMIT_NPROC, (limits.processes, limits.processes)),
-        ):
-            if kind != resource.RLIMIT_NPROC or user(0) is not None:  # else set inside, where only the run is counted
-                resource.setrlimit(kind, value)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        os.execve(line[0], line, {})
-    except BaseException as error:
-        os.write(2, f"{type(error).__name__}: {error}".encode())
-    os._exit(127)
-
-
 def _outcome(why: str, status: bytes, code: int | None, stderr: str) -> tuple[str, int | None, str]:
     """(outcome, exit code, detail) of a run. SandboxError if the program was never started."""
     if why:
         return why, None, ""
-    told = [json.loads(line) for line in status.splitlines()]
-    codes = [entry["exit-code"] for entry in told if "exit-code" in entry]
+    codes = _told(status, "exit-code")
     if not codes:
         raise SandboxError(f"bubblewrap did not start the program (exit code {code}): {stderr.strip()[-500:]}")
     if codes[0] == 0:
@@ -264,6 +256,12 @@ def _outcome(why: str, status: bytes, code: int | None, stderr: str) -> tuple[st
     if codes[0] > 128 and codes[0] - 128 in {int(known) for known in signal.Signals}:
         return "killed", None, signal.Signals(codes[0] - 128).name
     return "error", codes[0], ""
+
+
+def _told(status: bytes, key: str) -> list[int]:
+    """What bubblewrap said under that key: it writes one JSON object per line."""
+    told = [json.loads(line) for line in status.splitlines()]
+    return [entry[key] for entry in told if key in entry]
 
 
 def _ends(pid: int, seconds: float) -> bool:
@@ -298,10 +296,11 @@ def _bytes(text: str) -> bytes:
 
 
 def _file(data: bytes) -> int:
-    """A descriptor of a file in memory."""
+    """A descriptor of a file in memory, at its beginning."""
     handle = os.memfd_create("box")
     with os.fdopen(os.dup(handle), "wb") as file:
         file.write(data)
+    os.lseek(handle, 0, os.SEEK_SET)
     return handle
 
 
