@@ -14,6 +14,7 @@ from typing import Any
 
 from whet.sandbox import warden
 from whet.sandbox.bubblewrap import command
+from whet.sandbox.jobs import work
 
 _TAKES = {"--seccomp": 1, "--size": 1}  # how many arguments go with an option
 
@@ -24,7 +25,7 @@ def main() -> None:
     place = warden.Warden()
     drop(place, told["drop"])
     started = time.monotonic()
-    replies = [place.work(job)["results"][0]._asdict() for job in told["jobs"]]
+    replies = [work(job, place.run)["results"][0]._asdict() for job in told["jobs"]]
     print(json.dumps({"results": replies, "took": time.monotonic() - started}))
     place.close()
 
@@ -63,10 +64,12 @@ def drop(place: warden.Warden, names: list[str]) -> None:
     ignored = {getattr(warden.resource, name) for name in names if name.startswith("RLIMIT_")}
     patched.resource.prlimit = lambda pid, kind, pair: None if kind in ignored else set_limit(pid, kind, pair)
     watch = warden._Started.watch
-    until, most, memory = "wall" in names, "output" in names, "watch" in names
-    patched._Started.watch = lambda self, stdin, end, caps, bytes_: watch(
-        self, stdin, end + 60 * until, (10**9, 10**9) if most else caps, 0 if memory else bytes_
+    until, most = "wall" in names, "output" in names
+    patched._Started.watch = lambda self, stdin, end, caps: watch(
+        self, stdin, end + 60 * until, (10**9, 10**9) if most else caps
     )
+    if "watch" in names:
+        patched._Started._look = lambda self: ""
     if "group" in names:
         place.close()
         place.group = None

@@ -37,7 +37,7 @@ def sandbox(
     from whet.sandbox.language import language as of_name
     from whet.sandbox.language import of_file
     from whet.sandbox.limits import MIB, Limits
-    from whet.sandbox.pool import Sandbox
+    from whet.sandbox.pool import Sandbox, chosen
 
     for path in (file, *([stdin] if stdin and str(stdin) != "-" else [])):
         if not path.is_file():
@@ -45,7 +45,7 @@ def sandbox(
     kind = of_name(language) if language else of_file(file)
     text = "" if stdin is None else sys.stdin.read() if str(stdin) == "-" else stdin.read_text("utf-8", "replace")
     limits = Limits(seconds=seconds, memory=memory * MIB, processes=processes)
-    place = Sandbox(workers=1)
+    place = Sandbox(1, chosen())
     try:
         ran = place.run_now(kind.program(file.read_text("utf-8", "replace")), [text], limits)
     finally:

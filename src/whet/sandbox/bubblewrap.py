@@ -23,7 +23,7 @@ PYTHON = os.path.realpath(sys.executable)  # the interpreter itself: a shim in f
 _USERS = range(61_184, 65_520)  # numbers that systemd sets aside for users who exist only while something runs
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")  # on most systems links into /usr
 _CONFIGURED = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/R", "/etc/fonts")
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": SCRATCH,
     "TMPDIR": SCRATCH,
@@ -37,7 +37,10 @@ _ENVIRONMENT = {
 def found() -> str:
     """The path of bubblewrap. SandboxError if there is none: nothing is ever run without it."""
     if not sys.platform.startswith("linux"):
-        raise SandboxError(f"the sandbox needs Linux and bubblewrap, this is {sys.platform}; use the docker provider")
+        raise SandboxError(
+            f"the sandbox needs Linux and bubblewrap, this is {sys.platform}; name an engine of "
+            "containers instead, WHET_SANDBOX=docker"
+        )
     path = shutil.which("bwrap")
     if path is None:
         raise SandboxError(
@@ -62,9 +65,9 @@ def command(
     limits: Limits,
     place: int,
 ) -> list[str]:
-    """`argv` in the sandbox. `files`: {name: (a descriptor with its bytes, may be executed?)}, put into /box. `status`:
-    the descriptor on which bubblewrap tells how far it came; `seccomp`: that of the filter of system calls; `gate`: that
-    from which it reads before it starts the program."""
+    """`argv` in the sandbox. `files`: {name: (a descriptor with its bytes, may be executed?)}, put into /box. Further
+    descriptors: on `status` bubblewrap tells how far it came, from `seccomp` it takes the filter of system calls, from
+    `gate` it reads before it starts the program."""
     me = user(place)
     line = [found(), "--die-with-parent", "--new-session", "--unshare-pid", "--unshare-net", "--unshare-ipc"]
     line += ["--unshare-uts", "--hostname", "box", "--unshare-cgroup-try"]
@@ -95,7 +98,7 @@ def command(
     for name, (handle, executable) in files.items():
         line += ["--perms", "0555" if executable else "0444", "--file", str(handle), f"{BOX}/{name}"]
     line += ["--remount-ro", "/", "--chdir", SCRATCH, "--clearenv"]
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         line += ["--setenv", name, value]
     descriptors = ["--json-status-fd", str(status), "--seccomp", str(seccomp), "--block-fd", str(gate)]
     return [*line, *descriptors, "--", *_as(me, limits), *argv]

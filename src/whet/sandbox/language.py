@@ -23,7 +23,7 @@ from typing import Any
 
 from whet.sandbox.bubblewrap import BOX, PYTHON
 from whet.sandbox.limits import SandboxError
-from whet.sandbox.pool import Program
+from whet.sandbox.pool import BUBBLEWRAP, Program, chosen
 
 _FOLDER = Path(__file__).parent / "languages"
 _ARTIFACT = "main"
@@ -64,7 +64,8 @@ class Language:
         return Program({source: code}, filled(self.run), filled(self.build), _ARTIFACT if self.build else "")
 
     def installed(self) -> bool:
-        return self._tool == PYTHON or shutil.which(self._tool, path=_PATH) is not None
+        """Whether it can be run here; where containers are used, their image decides, and this is True."""
+        return chosen() != BUBBLEWRAP or self._tool == PYTHON or shutil.which(self._tool, path=_PATH) is not None
 
     def check(self) -> None:
         """SandboxError if it is not installed."""

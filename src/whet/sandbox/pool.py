@@ -23,10 +23,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from whet.idle import outside
+from whet.sandbox import container
 from whet.sandbox.bubblewrap import found
 from whet.sandbox.limits import MIB, Limits, Result, SandboxError
 from whet.verifiers.process import Died, Stuck, WorkerProcess
 
+BUBBLEWRAP = "bubblewrap"
 REMEMBERED = 64 * MIB  # our choice: characters of results that are kept
 _LEAVE = 0.2  # our choice: seconds until a warden that is at work is ended
 SLACK = 30.0  # our choice: seconds beyond all its limits after which a warden is given up
@@ -67,13 +69,26 @@ class _Job:
     ran: Future[Ran] = field(default_factory=Future)
 
 
-class Sandbox:
-    """`workers` places, each for one program at a time; 0: one per core. SandboxError where there is no bubblewrap."""
+def chosen() -> str:
+    """What the environment variable WHET_SANDBOX says: "bubblewrap", also where it is not set, "docker", "podman", or
+    an engine with an image, "docker:IMAGE"."""
+    return os.environ.get("WHET_SANDBOX", "") or BUBBLEWRAP
 
-    def __init__(self, workers: int = 0) -> None:
+
+class Sandbox:
+    """`workers` places, each for one program at a time; 0: one per core. `provider`: what makes them, see `chosen`.
+
+    ValueError for a provider that is none; SandboxError where it cannot be used.
+    """
+
+    def __init__(self, workers: int = 0, provider: str = BUBBLEWRAP) -> None:
         if workers < 0:
             raise ValueError(f"Sandbox.workers must be at least 1, or 0 for one per core, got {workers}")
-        found()
+        if provider == BUBBLEWRAP:
+            found()
+        else:
+            container.provider(provider)
+        self.provider = provider
         self.workers = workers or os.cpu_count() or 1
         self.pid = os.getpid()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -130,7 +145,9 @@ class Sandbox:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key][0]
+            runs = len(stdins) + bool(program.build)
             patience = SLACK + bool(program.build) * build.seconds + len(stdins) * limits.seconds
+            patience += 0 if self.provider == BUBBLEWRAP else 2 * container.START * runs
             job = _Job(request, patience, key)
             job.ran.set_running_or_notify_cancel()  # many may wait for it: none can cancel it for the others
             self._kept[key] = job.ran, 0
@@ -173,7 +190,8 @@ class Sandbox:
         return reply
 
     def _start(self, slot: int) -> WorkerProcess:
-        warden = WorkerProcess("whet.sandbox.warden")
+        bare = self.provider == BUBBLEWRAP
+        warden = WorkerProcess(*(["whet.sandbox.warden"] if bare else ["whet.sandbox.container", self.provider]))
         with self._lock:
             self._wardens[slot] = warden
         if self._closed:  # in the meantime: `close` may have missed this one
@@ -216,6 +234,6 @@ def shared() -> Sandbox:
     global _shared
     with _shared_lock:
         if _shared is None or _shared.pid != os.getpid():
-            _shared = Sandbox()
+            _shared = Sandbox(provider=chosen())
             atexit.register(_shared.close)
         return _shared
