@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.examples import attempt, group, row, scored
-from helpers.model_small import shaken
-from helpers.runs import SMALL, go, metrics, sums, text_of
+from helpers.runs import go, metrics, sums, text_of
 from torch import Tensor
 
-from whet.batching import collate
 from whet.describe import describe
 from whet.learners.local import Local
 from whet.machines.profile import Machine
@@ -33,33 +30,9 @@ from whet.scoring import Weighted
 from whet.settings import override
 from whet.stages.learning import Auxiliary, Train, learn, said
 from whet.stages.rl import RL
-from whet.types import Batch, Credit, Decoding, Group, joined
+from whet.types import Batch, Decoding, Group
 from whet.weightings.sequence_mean import SequenceMean
 from whet.weightings.where import Where
-
-LENGTHS = [[(5,), (3, 6)], [(9,), (4,), (7,)], [(6,), (8,)]]  # groups of attempts of rows
-CORRECT = [[1.0, 0.0], [0.0, math.nan, 1.0], [0.0, 1.0]]
-
-
-@pytest.fixture
-def lm() -> LM:
-    return shaken(SMALL)
-
-
-@pytest.fixture
-def batch() -> Batch:
-    """Attempts of unlike lengths, whose old log-probs are far from the model's, so that a part of them is clipped."""
-    draws = torch.Generator().manual_seed(3)
-    groups, credit = [], []
-    for g, (lengths, correct) in enumerate(zip(LENGTHS, CORRECT, strict=True)):
-        made = []
-        for rows in lengths:
-            tokens = [torch.randint(3, 100, (n,), generator=draws).tolist() for n in rows]
-            made.append(attempt(*(row(t, [0, 0] + [1] * (len(t) - 2), logprob=-4.5) for t in tokens), problem=str(g)))
-        one = scored(group(*made, slot=g), [0.0] * len(made))
-        groups.append(replace(one, terms={"correct": torch.tensor(correct)}))
-        credit.append([torch.full((len(joined(t, "tokens")),), 1.0 - i) for i, t in enumerate(made)])
-    return collate(groups, Credit(credit))
 
 
 def gradients(lm: LM, batch: Batch, train: Train, **machine: Any) -> tuple[dict[str, Tensor], dict[str, float]]:

@@ -29,7 +29,8 @@ from whet.sandbox.limits import MIB, Limits, Result, SandboxError
 from whet.verifiers.process import Died, Stuck, WorkerProcess
 
 BUBBLEWRAP = "bubblewrap"
-REMEMBERED = 64 * MIB  # our choice: characters of results that are kept
+REMEMBERED = 64 * MIB  # our choice
+_ENTRY = 2048  # about the bytes of what keeps a result
 _LEAVE = 0.2  # our choice: seconds until a warden that is at work is ended
 SLACK = 30.0  # our choice: seconds beyond all its limits after which a warden is given up
 
@@ -77,18 +78,19 @@ def chosen() -> str:
 
 class Sandbox:
     """`workers` places, each for one program at a time; 0: one per core. `provider`: what makes them, see `chosen`.
+    `remembered`: about how many bytes of results are kept, so that the same need not be run again.
 
     ValueError for a provider that is none; SandboxError where it cannot be used.
     """
 
-    def __init__(self, workers: int = 0, provider: str = BUBBLEWRAP) -> None:
+    def __init__(self, workers: int = 0, provider: str = BUBBLEWRAP, remembered: int = REMEMBERED) -> None:
         if workers < 0:
             raise ValueError(f"Sandbox.workers must be at least 1, or 0 for one per core, got {workers}")
         if provider == BUBBLEWRAP:
             found()
         else:
             container.provider(provider)
-        self.provider = provider
+        self.provider, self.remembered = provider, remembered
         self.workers = workers or os.cpu_count() or 1
         self.pid = os.getpid()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -208,12 +210,13 @@ class Sandbox:
     def _settle(self, job: _Job, reply: dict[str, Any]) -> None:
         results = tuple(Result(*values) for values in reply["results"])
         built = None if reply["built"] is None else Result(*reply["built"])
-        size = sum(len(one.stdout) + len(one.stderr) + 200 for one in (*results, *([built] if built else [])))
+        every = [*results, *([built] if built else [])]
+        size = _ENTRY + sum(len(one.stdout) + len(one.stderr) + 200 for one in every)
         with self._lock:
             if job.key in self._kept:
                 self._kept[job.key] = job.ran, size
                 self._size += size
-            while self._size > REMEMBERED:
+            while self._size > self.remembered:
                 self._size -= self._kept.popitem(last=False)[1][1]
         job.ran.set_result(Ran(results, built))
 

@@ -14,6 +14,7 @@ from whet.batching import minibatches
 from whet.learners.local import Local
 from whet.randomness import stream
 from whet.schedule import Count, Number
+from whet.stages.looked import Looked
 from whet.types import Batch, Objective, Outputs, Weighting
 from whet.weightings.token_mean import TokenMean
 
@@ -86,11 +87,13 @@ class Train:
         return self.lr * min(1.0, (step + 1) / self.warmup) if self.warmup else self.lr
 
 
-def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -> dict[str, float]:
+def learn(
+    learner: Local, train: Train, batch: Batch, *, step: int, seed: int, looked: Looked | None = None
+) -> dict[str, float]:
     """All updates of one step. Metrics are means over the trained tokens of every pass, so the split does not show;
     "gap/..." compares the engine's log-probs with the learner's at the first pass, before any update, on rows that were
-    not grafted. "loss" is the
-    whole loss; an auxiliary's own, before its weight, is "name/loss"."""
+    not grafted. "loss" is the whole loss; an auxiliary's own, before its weight, is "name/loss". `looked` keeps
+    what the last pass says of every token."""
     device = learner.machine.device
     if "proximal" in train.needs:
         batch = replace(batch, proximal=said(learner, batch))
@@ -112,7 +115,11 @@ def learn(learner: Local, train: Train, batch: Batch, *, step: int, seed: int) -
                 total = total + extra.weight * added
                 losses[f"{name}/loss"] += added.item()
                 metrics = {**metrics, **told}
+            if looked is not None and outputs.logprobs.requires_grad:
+                outputs.logprobs.retain_grad()
             total.backward()
+            if looked is not None:
+                looked.see([index[i] for i in part], outputs, small, metrics)
             losses["loss"] += total.item()
             for name, value in {"entropy": outputs.entropy, **metrics}.items():
                 means.tell(name, value, small)

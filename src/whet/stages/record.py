@@ -15,14 +15,23 @@ from torch import Tensor
 from whet.files import write_bytes
 from whet.run import Run
 from whet.scoring import totals
+from whet.stages.looked import ARRAYS, Looked, by_row
 from whet.types import Credit, Scored, Trajectory
 
 _ARRAYS = ("tokens", "sampled", "trained", "logprobs", "versions")  # of a row
 
 
-def record(run: Run, step: int, scored_P: Sequence[Scored], kept_P: Sequence[Scored], credit: Credit | None) -> None:
-    """Write what was played for a step: text, tokens, log-probs, masks, rewards by term, and the advantage of what was
-    learned from (null elsewhere)."""
+def record(
+    run: Run,
+    step: int,
+    scored_P: Sequence[Scored],
+    kept_P: Sequence[Scored],
+    credit: Credit | None,
+    looked: Mapping[str, Looked],
+) -> None:
+    """Write what was played for a step: text, tokens, log-probs, masks, rewards by term, and of what was learned from
+    (null elsewhere) the advantage, and as "learned/..." what learning saw of its tokens."""
+    learned = by_row(looked, kept_P)
     advantages = {
         id(trajectory): credit.advantages[p][g]
         for p, scored in enumerate(kept_P if credit else ())
@@ -33,7 +42,7 @@ def record(run: Run, step: int, scored_P: Sequence[Scored], kept_P: Sequence[Sco
     kinds = dict(zip(schema.names, schema.types, strict=True))
     columns: dict[str, list[Any]] = {name: [] for name in kinds}
     for scored in scored_P:
-        said = _columns(scored, advantages) | {"stage": run.number, "step": step}
+        said = _columns(scored, advantages, learned) | {"stage": run.number, "step": step}
         count = sum(len(attempt.rows) for attempt in scored.group.trajectories)
         for name, column in columns.items():
             values = said.get(name)
@@ -45,7 +54,9 @@ def record(run: Run, step: int, scored_P: Sequence[Scored], kept_P: Sequence[Sco
     write_bytes(run.folder / "rollouts" / f"{run.number}-{step:08d}.parquet", buffer.getvalue())
 
 
-def _columns(scored: Scored, advantages: Mapping[int, Tensor]) -> dict[str, Any]:
+def _columns(
+    scored: Scored, advantages: Mapping[int, Tensor], learned: Mapping[tuple[int, int], Mapping[str, Tensor]]
+) -> dict[str, Any]:
     """{name: a value for each row of a group's attempts, or one for all}."""
     group, attempts = scored.group, scored.group.trajectories
     places = [(g, i) for g, attempt in enumerate(attempts) for i in range(len(attempt.rows))]
@@ -75,6 +86,7 @@ def _columns(scored: Scored, advantages: Mapping[int, Tensor]) -> dict[str, Any]
         "turns": [[{"role": t.role, "start": t.start, "stop": t.stop, "text": t.text} for t in row] for row in turns],
         "rewards": _by_row(scored.rewards, attempts),
         "advantages": _by_row(credits, attempts),
+        **{f"learned/{name}": [learned.get((id(attempts[g]), i), {}).get(name) for g, i in places] for name in ARRAYS},
     }
 
 
@@ -120,6 +132,6 @@ def _schema(scored_P: Sequence[Scored]) -> pa.Schema:
         **dict.fromkeys(("sampled", "trained"), pa.list_(pa.bool_())),
         "logprobs": floats,
         "versions": pa.list_(whole),
-        **dict.fromkeys(("rewards", "advantages"), floats),
+        **dict.fromkeys(("rewards", "advantages", *(f"learned/{name}" for name in ARRAYS)), floats),
     }
     return pa.schema(list(fields.items()))

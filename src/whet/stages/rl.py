@@ -19,6 +19,7 @@ from whet.run import Run, Save
 from whet.schedule import Count, at
 from whet.scoring import judged
 from whet.stages.learning import Train, learn
+from whet.stages.looked import Looked
 from whet.stages.record import record
 from whet.types import Advantage, Callback, Curriculum, Filter, Reward, Rollout, Scored, Task, Track, sampled_count
 
@@ -117,17 +118,18 @@ class RL:
             started, me = time.monotonic(), at(self, step)
             metrics = {**training_metrics(scored_P), "groups/kept": len(kept_P)}
             credit = me.advantage(kept_P)
-            batch = collate(kept_P, credit)
+            batch, looked = collate(kept_P, credit), dict[str, Looked]()
             for name, train in me.train.items():
                 if not len(rows := batch.of(train.rows or name)):
                     run.screen.warn(f"step {step}: nothing to learn from for {name!r}, no update")
                     continue
-                learned = learn(
-                    run.learner(name, **train.adamw), train, rows, step=step, seed=run.stream("learn", name, step)
-                )
+                seen = Looked(rows)
+                learner, seed = run.learner(name, **train.adamw), run.stream("learn", name, step)
+                learned = learn(learner, train, rows, step=step, seed=seed, looked=seen)
+                looked |= {} if train.rows else {name: seen}
                 metrics |= learned if name == "policy" else {f"{name}/{key}": value for key, value in learned.items()}
             run.tokens += sum(sampled_count(t) for t in chain(*(s.group.trajectories for s in scored_P)))
-            record(run, step, scored_P, kept_P, credit)
+            record(run, step, scored_P, kept_P, credit, looked)
             for part in run.parts.values():
                 if hasattr(part, "observe"):
                     part.observe(step, scored_P, metrics)
