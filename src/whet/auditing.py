@@ -15,7 +15,7 @@ import numpy as np
 from whet.metrics.intervals import bootstrap
 from whet.models.codec import Codec
 from whet.models.tiny import bpe_tokenizer
-from whet.probes import FRAME, probes
+from whet.probes import FRAME, probes, text_of
 from whet.scoring import Weighted
 from whet.types import Group, Problem, Task, Term
 
@@ -59,7 +59,8 @@ def audit(
 
     `taken`: the share with a value above 0.5, as the mean over problems with its 95 % interval. What has no verdict
     (NaN) is counted as failed and in no share. `worst`: wrong answers that were taken first, then right ones that were
-    not, at most ten. ValueError for a split without problems, and problems whose answers are no text.
+    not, at most ten. ValueError for a split without problems, and for problems of which it is not known what is right
+    (`whet.probes`).
     """
     size = task.size(split)
     count = problems if size is None else min(problems, size)
@@ -77,7 +78,7 @@ async def _audit(term: Term, drawn: Sequence[Problem], seed: int, frame: str) ->
     order, slowest = 0, 0.0
     for k, problem in enumerate(drawn):
         near = [other for other in (drawn[k - 1], drawn[k - 2]) if other.id != problem.id]
-        others = [str(other.answer).rpartition("####")[2].strip() for other in near]
+        others = [text for other in near if (text := text_of(other.answer))]
         tried = probes(problem, others, seed, frame)
         started = time.monotonic()
         values, spoken = await judged(term, problem, [probe.text for probe in tried])
