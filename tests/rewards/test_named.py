@@ -40,6 +40,7 @@ def test_an_unknown_name_lists_the_known(wrong: str, says: str):
         named(wrong)
 
 
+TABLE = "CREATE TABLE t (a); INSERT INTO t VALUES (1)"
 SUM = {"dataset": "chain_sum", "config": {}, "entry": {"question": "2 + 3 =", "answer": "5", "metadata": {}}}
 GOLD: dict[str, str | tuple[str, str]] = {  # a gold answer, and a right one where that is another
     "exact": "Ann B",
@@ -52,7 +53,7 @@ GOLD: dict[str, str | tuple[str, str]] = {  # a gold answer, and a right one whe
     "constraints": ('{"type": "length", "unit": "words", "exactly": 2}', "red cat"),
     "json_schema": ('{"value": {"a": [1, 2]}}', '{"a": [1, 2]}'),
     "reasoning_gym": (json.dumps(SUM), "5"),
-    "sql": (json.dumps({"sql": "SELECT 1", "databases": [{"script": "CREATE TABLE t (a)"}]}), "SELECT 1"),
+    "sql": (json.dumps({"sql": "SELECT a FROM t", "databases": [{"script": TABLE}]}), "SELECT a FROM t"),
     "tool_calls": '[{"name": "f", "arguments": {"a": 1}}]',
 }
 
