@@ -46,7 +46,7 @@ scaling: $(READY)  ## tokens per second against batch, length, group and model, 
 soak: $(READY)  ## 2,000 steps of a tiny model: memory, files, threads, processes, about 2 minutes
 	$(BIN)/python -m bench.soak
 
-audits: $(READY)  ## every verifier on answers known to be right or wrong, about 4 minutes; into docs/verifiers.md
+audits: $(READY)  ## every verifier on answers known to be right or wrong, about 2 minutes; into docs/verifiers.md
 	$(BIN)/python -m bench.audits
 
 docs: $(READY)  ## build the documentation site into site/

@@ -16,7 +16,7 @@ FILES = Path(__file__).with_name("problems")
 
 _HELP = """Audit every shipped verifier on a task that suits it, or on problems whose answers were written by hand.
 
-All of them, into results/audits.json and docs/verifiers.md, in about four minutes on two cores:
+All of them, into results/audits.json and docs/verifiers.md, in about two minutes on two cores:
 
     python -m bench.audits
 
