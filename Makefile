@@ -4,7 +4,7 @@ SEED ?= 0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train test check smoke reproduce bench scaling soak docs serve clean
+.PHONY: help setup train test check smoke reproduce bench scaling soak audits docs serve clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,9 @@ scaling: $(READY)  ## tokens per second against batch, length, group and model, 
 
 soak: $(READY)  ## 2,000 steps of a tiny model: memory, files, threads, processes, about 2 minutes
 	$(BIN)/python -m bench.soak
+
+audits: $(READY)  ## every verifier on answers known to be right or wrong, about 2 minutes; into docs/verifiers.md
+	$(BIN)/python -m bench.audits
 
 docs: $(READY)  ## build the documentation site into site/
 	$(BIN)/mkdocs build --strict

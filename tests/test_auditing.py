@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from whet.auditing import audit
 from whet.cli import app
-from whet.probes import attacks, mutations, near_misses, notations, probes
+from whet.evaluating import TASKS
+from whet.probes import attacks, guesses, mutations, near_misses, notations, nothing, probes
 from whet.rewards.named import named
 from whet.tasks.chain_sum import ChainSum
 from whet.types import Problem
@@ -48,15 +49,86 @@ def test_every_probe_says_what_it_is_for() -> None:
     made = probes(Problem("p", "2+3?", "5", {"solution": "<answer>5</answer>"}), others=["5", "6"])
     assert {p.kind for p in made if p.right} == {"gold", "solution", "notation"}
     assert [p.text for p in made if p.kind == "another's answer"] == ["<answer>6</answer>"]
-    assert {kind for kind, _ in attacks("5", "2+3?")} <= {p.kind for p in made if not p.right}
+    tried = [*nothing(), *guesses("5"), *attacks("2+3?")]
+    assert {kind for kind, _ in tried} <= {p.kind for p in made if not p.right}
     wrong = [(p.kind, p.text) for p in made if not p.right]
     assert len(set(wrong)) == len(wrong)
 
 
 @pytest.mark.parametrize("answer", [None, "", " ", ["5"]])
-def test_a_problem_without_a_text_to_answer_is_refused(answer: object) -> None:
-    with pytest.raises(ValueError, match="probes are made from a text"):
+def test_a_problem_of_which_nothing_right_is_known_is_refused(answer: object) -> None:
+    with pytest.raises(ValueError, match=r"say what is right as info\['solution'\]"):
         probes(Problem("p", "?", answer, {}))
+
+
+CALLS = '[{"name": "f", "arguments": {}}]'
+
+
+def kinds(answer: object, **info: object) -> set[str]:
+    return {probe.kind for probe in probes(Problem("p", "?", answer, info))}
+
+
+def test_an_answer_that_is_data_is_no_answer_and_what_is_known_stands_in_its_place() -> None:
+    made = probes(Problem("p", "?", CALLS, {"solution": "f", "right": ["g"], "wrong": ["h"]}))
+    assert [p.text.strip() for p in made if p.right] == ["f", "g", "f", "g"]
+    assert [p.text for p in made if p.kind == "known wrong"] == ["h"]
+    assert kinds(CALLS, solution="f") >= {"spam", "injection", "formula", "empty"}
+    assert not kinds(CALLS, solution="f") & {"gold", "near miss", "mutation", "every answer", "taken back"}
+    assert "gold" in kinds("[1, 2]") and "gold" in kinds("{1, 2}")  # a list of numbers and a set are answers
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '[{"type": "exclude", "keywords": ["cat"]}]',
+        '{"constraints": []}',
+        '{"schema": true}',
+        "[]",
+        {"schema": {}},
+        None,
+    ],
+)
+def test_where_anything_might_be_right_only_nothing_and_what_is_known_is_wrong(answer: object) -> None:
+    assert kinds(answer, right=["a"], wrong=["b"]) == {"known right", "notation", "known wrong", "empty", "blank"}
+
+
+def test_what_is_known_may_be_columns_of_a_file_whose_solution_ends_in_data() -> None:
+    made = probes(Problem("p", "?", CALLS, {"columns": {"right": ["f"], "wrong": "no list"}, "solution": "<answer>["}))
+    assert {(p.kind, p.text.strip()) for p in made if p.right} == {("known right", "f"), ("notation", "f")}
+
+
+@pytest.mark.parametrize(
+    ("gold", "other"),
+    [
+        ("Ann=knight, Bob=knave", "Bob=knave, Ann=knight"),
+        ("1/2", "0.50"),
+        ("3/4", "6/8"),
+        ("\\pi", "3"),
+        ("[0,1)", "[00,1)"),
+    ],
+)
+def test_what_may_mean_the_same_is_not_called_wrong(gold: str, other: str) -> None:
+    made = probes(Problem("p", "?", gold, {}), others=[other])
+    assert not [p for p in made if p.kind == "another's answer" or p.text == f"<answer>{other}</answer>"]
+
+
+def test_an_attack_that_is_the_answer_is_left_out() -> None:
+    assert "<answer>x</answer>" not in [p.text for p in probes(Problem("p", "?", "X", {})) if not p.right]
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "json-problems"])
+def test_the_shipped_tasks_and_their_verifiers_agree_on_what_is_right_and_what_is_not(name: str) -> None:
+    make, judge = TASKS[name]
+    found = audit(named(judge), make(), problems=10)
+    assert found["false positives"]["value"] == found["order"] == 0, found["worst"]
+    assert found["kinds"]["solution"]["taken"]["value"] == 1 and found["probes"]["right"] >= 20
+    assert not any(kind["failed"] for kind in found["kinds"].values())
+
+
+def test_a_frame_may_have_braces_of_its_own() -> None:
+    told = ["--task", "json-problems", "--frame", '{"answer": "{}"}', "--problems", "2", "--json"]
+    found = json.loads(CliRunner().invoke(app, ["audit", "field", *told]).stdout)
+    assert found["kinds"]["gold"]["taken"]["value"] == 1 and found["kinds"]["near miss"]["taken"]["value"] == 0
 
 
 def test_a_good_verifier_takes_nothing_that_is_wrong() -> None:

@@ -15,21 +15,25 @@ import numpy as np
 from whet.metrics.intervals import bootstrap
 from whet.models.codec import Codec
 from whet.models.tiny import bpe_tokenizer
-from whet.probes import FRAME, probes
+from whet.probes import FRAME, probes, text_of
 from whet.scoring import Weighted
-from whet.types import Group, Problem, Task, Term
+from whet.types import Group, Problem, Task, Term, Trajectory
 
 TAKEN = 0.5  # our choice: a value above it says "right"
 SHOWN = 10  # our choice: worst cases that are told
 _ENDLESS = 1 << 30
 
 
-async def judged(term: Term, problem: Problem, texts: Sequence[str]) -> tuple[list[float], list[str]]:
-    """What a reward says to texts as attempts at one problem: values [G], and a verifier's outcomes or "". Where it
-    raises, each text is asked alone, and those that make it raise are NaN and "raised"."""
+def written(problem: Problem, texts: Sequence[str]) -> list[Trajectory]:
+    """Texts as attempts at a problem."""
     codec = Codec(bpe_tokenizer((), 263))
     opened = codec.open(problem, _ENDLESS)
-    attempts = tuple(codec.answer(opened, text) for text in texts)
+    return [codec.answer(opened, text) for text in texts]
+
+
+async def judged(term: Term, problem: Problem, attempts: Sequence[Trajectory]) -> tuple[list[float], list[str]]:
+    """What a reward says to attempts at one problem: values [G], and a verifier's outcomes or "". Where it raises, each
+    attempt is asked about alone, and those that make it raise are NaN and "raised"."""
     reward = Weighted({"it": term})
 
     async def asked(group: Group) -> tuple[list[float], list[str]]:
@@ -37,7 +41,7 @@ async def judged(term: Term, problem: Problem, texts: Sequence[str]) -> tuple[li
         return scored.terms["it"].tolist(), list(scored.outcomes.get("it", [""] * len(group.trajectories)))
 
     try:
-        return await asked(Group(problem, attempts))
+        return await asked(Group(problem, tuple(attempts)))
     except ValueError:
         values, outcomes = [], []
         for attempt in attempts:
@@ -59,7 +63,8 @@ def audit(
 
     `taken`: the share with a value above 0.5, as the mean over problems with its 95 % interval. What has no verdict
     (NaN) is counted as failed and in no share. `worst`: wrong answers that were taken first, then right ones that were
-    not, at most ten. ValueError for a split without problems, and problems whose answers are no text.
+    not, at most ten. ValueError for a split without problems, and for problems of which it is not known what is right
+    (`whet.probes`).
     """
     size = task.size(split)
     count = problems if size is None else min(problems, size)
@@ -77,12 +82,13 @@ async def _audit(term: Term, drawn: Sequence[Problem], seed: int, frame: str) ->
     order, slowest = 0, 0.0
     for k, problem in enumerate(drawn):
         near = [other for other in (drawn[k - 1], drawn[k - 2]) if other.id != problem.id]
-        others = [str(other.answer).rpartition("####")[2].strip() for other in near]
+        others = [text for other in near if (text := text_of(other.answer))]
         tried = probes(problem, others, seed, frame)
+        attempts = written(problem, [probe.text for probe in tried])
         started = time.monotonic()
-        values, spoken = await judged(term, problem, [probe.text for probe in tried])
+        values, spoken = await judged(term, problem, attempts)
         slowest = max(slowest, time.monotonic() - started)
-        back, _ = await judged(term, problem, [probe.text for probe in reversed(tried)])
+        back, _ = await judged(term, problem, attempts[::-1])
         order += sum(a != b and not (math.isnan(a) and math.isnan(b)) for a, b in zip(values, back[::-1], strict=True))
         outcomes.update(word for word in spoken if word)
         taken = np.where(np.isnan(values), np.nan, np.array(values) > TAKEN)

@@ -22,20 +22,34 @@ from whet.scoring import Weighted
 from whet.settings import override
 from whet.sources import rows_of, there
 from whet.stages.evaluate import Evaluate, samples
+from whet.tasks.api_calls import ApiCalls
 from whet.tasks.chain_sum import ChainSum
 from whet.tasks.columns import lookup
 from whet.tasks.countdown import Countdown
 from whet.tasks.gym import Gym
+from whet.tasks.json_problems import JsonProblems
 from whet.tasks.knights_knaves import KnightsKnaves
+from whet.tasks.letter_sum import LetterSum
+from whet.tasks.mini_instructions import MiniInstructions
+from whet.tasks.product_then_sum import ProductThenSum
+from whet.tasks.products import Products
 from whet.tasks.rows import Rows
+from whet.tasks.sql_questions import SqlQuestions
 from whet.tasks.string_functions import StringFunctions
 from whet.types import Decoding, Policy, Scored, Task
 
 # The shipped tasks by name, each with the reward that judges its answers.
 TASKS: dict[str, tuple[Callable[[], Task], str]] = {
+    "api-calls": (ApiCalls, "tool_calls"),
     "chain-sum": (ChainSum, "exact"),
     "countdown": (Countdown, "countdown"),
+    "json-problems": (JsonProblems, "field"),
     "knights-knaves": (KnightsKnaves, "assignment"),
+    "letter-sum": (LetterSum, "exact"),
+    "mini-instructions": (MiniInstructions, "constraints"),
+    "product-then-sum": (ProductThenSum, "exact"),
+    "products": (Products, "exact"),
+    "sql-questions": (SqlQuestions, "sql"),
     "string-functions": (StringFunctions, "exact"),
 }
 GYM = "gym:"  # gym:NAME is a data set of reasoning-gym

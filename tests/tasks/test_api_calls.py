@@ -44,6 +44,17 @@ def test_a_request_and_its_solution_by_hand():
     assert problem.info["solution"] == SOLUTION
 
 
+def test_what_is_told_to_be_wrong_has_one_mistake_each():
+    problem = ApiCalls().problem("train", 1)
+    made = problem.info["wrong"]
+    left_out, twice, renamed, *changed = (text.splitlines()[2:-1] for text in made)
+    assert [len(left_out), len(twice), len(renamed)] == [1, 3, 2] and '"name":"timer"' in renamed[1]
+    assert changed[0][1] == '{"name":"convert","parameters":{"unit":"yards","into":"miles"}}'
+    assert changed[1][1] == '{"name":"convert","parameters":{"amount":1,"unit":"yards","into":"miles"}}'
+    assert changed[2][1] == '{"name":"convert","parameters":{"amount":"10","unit":"yards","into":"miles"}}'
+    assert len(changed) == 9 and not any(verify(text, problem.answer) == "right" for text in made)
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(["train", "validation", "test"]), st.integers(0, 10**6))
 def test_the_solution_is_right_and_its_arguments_fit_the_schemas(split: str, i: int):

@@ -65,6 +65,8 @@ def test_the_verifier_agrees():
         expression = problem.info["solution"].partition("<answer>")[2].removesuffix("</answer>")
         assert countdown.verify(expression, problem.answer) == "right"
         assert countdown.verify(expression + "+1", problem.answer) == "wrong"
+        told = [text.removeprefix("<answer>").removesuffix("</answer>") for text in problem.info["wrong"]]
+        assert len(told) >= 3 and {countdown.verify(text, problem.answer) for text in told} == {"wrong"}
 
 
 def test_the_prompt_shows_numbers_and_target():

@@ -58,6 +58,9 @@ def test_the_solution_tries_cases_until_one_fits():
         assert all(case.endswith(" no") for case in failed)
         assert assignment.verify(answer, problem.answer) == "right"
         assert assignment.verify(answer.replace("knight", "knave"), problem.answer) in ("right", "wrong")
+        told = [text.removeprefix("<answer>").removesuffix("</answer>") for text in problem.info["wrong"]]
+        assert len(told) == problem.info["people"]
+        assert {assignment.verify(text, problem.answer) for text in told} == {"wrong"}
 
 
 def test_solutions_by_hand():

@@ -111,6 +111,8 @@ def test_copying_an_instruction_is_never_right():
                 f"{told(problem)} {told(problem)}",
             ):
                 assert verify(copy, problem.answer) == "wrong"
+            wrong = [text.removeprefix("<answer>").removesuffix("</answer>") for text in problem.info["wrong"]]
+            assert wrong[0] == told(problem) and {verify(text, problem.answer) for text in wrong} == {"wrong"}
             (constraint,) = json.loads(problem.answer)["constraints"]
             kinds = {atom["type"] for atom, _ in active(constraint, told(problem))}
             assert kinds & {"include", "starts", "ends", "order", "count"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from whet.stages.positives import different
 from whet.tasks.sql_grammar import FORMS, STYLES, Query
-from whet.tasks.sql_questions import WORDS, SqlQuestions
+from whet.tasks.sql_questions import SLIPS, WORDS, SqlQuestions
 from whet.tasks.sql_schemas import KINDS, NUMBERS
 from whet.types import Problem
 from whet.verifiers import sql_sqlite
@@ -163,6 +163,8 @@ def test_other_settings_make_sound_problems(tables: int, rows: int, databases: i
     assert problem == task.problem("test", i)
     assert verify(problem.info["sql"], problem.answer, empty=False) == "right"
     assert verify(answer(problem), problem.answer) == ("wrong" if problem.info["slip"] else "right")
+    told = [text.removeprefix("<answer>").removesuffix("</answer>") for text in problem.info["wrong"]]
+    assert len(told) <= SLIPS and {verify(text, problem.answer) for text in told} <= {"wrong"}
 
 
 @pytest.mark.parametrize(

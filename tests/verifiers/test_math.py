@@ -63,3 +63,9 @@ def test_gsm8k_answers_are_right_and_one_more_is_wrong(shared_data: Path):
         assert verify(f"\\boxed{{{gold}}}", gold) == "right"
         assert verify(str(int(gold.replace(",", "")) + 1), gold) == "wrong"
         assert verify("", gold) == "unparseable"
+
+
+def test_brackets_too_deep_are_seen_at_once():
+    assert verify("(" * 101 + "1" + ")" * 101, "1") == "unparseable"
+    assert verify("(" * 20 + "1" + ")" * 20, "1") == "right"
+    assert verify("(" * 10_000, "\\frac{1}{2}") == "unparseable"

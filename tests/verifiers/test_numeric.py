@@ -25,6 +25,8 @@ from whet.verifiers.numeric import read, verify
         ("-$18", -18),
         ("$-18", -18),
         ("\\$18", 18),
+        ("\\boxed{18}", 18),
+        ("$\\boxed{-1,800.5}$", Fraction(-3601, 2)),
         ("**18**", 18),
         ("= 18", 18),
         ("18 km/h", 18),

@@ -65,6 +65,12 @@ def test_code_never_reaches_a_scorer_that_evaluates_lists(name: str, attack: str
     assert verify(attack, gold(name)[0]) == "unparseable"
 
 
+@pytest.mark.parametrize("name", ["countdown", "n_queens", "simple_integration"])
+@pytest.mark.parametrize("tower", ["9**9**9**9", "9 ** -9 ** 9", "2+9**9**9"])
+def test_a_power_of_a_power_is_not_worked_out(name: str, tower: str):
+    assert verify(tower, gold(name)[0]) == "unparseable"
+
+
 @pytest.mark.parametrize("name", sorted(FORMULAS | LISTS))
 def test_the_guard_lets_real_answers_through(name: str):
     for index in range(3):

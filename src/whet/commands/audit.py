@@ -11,9 +11,12 @@ from whet.commands.shared import Settings, clear_errors, output, progress
 
 @clear_errors
 def audit(
-    reward: Annotated[str, typer.Argument(help="exact, numeric, math, gsm8k, ..., or file.py:function (see train).")],
+    reward: Annotated[
+        str,
+        typer.Argument(help="exact, numeric, sql, code, ..., file.py:verify or file.py:function."),
+    ],
     task: Annotated[
-        str, typer.Option("--task", help="chain-sum, countdown, ..., gym:NAME, or a file of problems and answers.")
+        str, typer.Option("--task", help="chain-sum, sql-questions, ..., gym:NAME, or a file of problems and answers.")
     ],
     problems: Annotated[int, typer.Option(min=1, help="How many problems.")] = 100,
     split: Annotated[str, typer.Option(help="Which of them; those that are held out if not given.")] = "",
@@ -27,7 +30,8 @@ def audit(
     """Try a reward with answers that are known to be right or wrong, before a model does.
 
     For every problem: its right answer, its solution, other notations; near misses, mutations, other problems' answers;
-    empty, blank and endless answers, all answers at once, one that is taken back, text that talks to the verifier.
+    empty, blank and endless answers, all answers at once, one that is taken back, text that talks to the verifier; and
+    what the task or the file says is "right" or "wrong".
     Shows how often each is taken for right, with intervals over the problems, and the worst cases. The exit code is 1
     if a wrong answer was taken.
 
@@ -35,6 +39,7 @@ def audit(
     Examples:
       whet audit numeric --task chain-sum
       whet audit gsm8k --task test.jsonl --frame "#### {}"
+      whet audit my_verifier.py:verify --task test.jsonl
       whet audit my_reward.py:score --task test.jsonl --problems 500 --json
     """
     import json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -133,7 +134,7 @@ class ApiCalls:
     The answer is [{"name": tool, "arguments": {...}}, ...] as JSON text, for the verifier `tool_calls` and the terms
     of `rewards.tool_calls`. `info["solution"]` is a reply as in ToolRL's data: the names of the tools as the thought,
     then <tool_call> with a JSON object in each line, {"name": tool, "parameters": {...}}, written without blanks;
-    `info["tools"]` holds the tools' JSON schemas.
+    `info["wrong"]` holds such replies with one mistake each, `info["tools"]` the tools' JSON schemas.
 
     A tool with all its values belongs to one split, by its hash (`splits.split_of`): what is asked of a tool in "test"
     was never asked of it in "train", alone or beside another, though all its words were seen. Of two equal calls one is
@@ -166,7 +167,11 @@ class ApiCalls:
             id=f"api_calls/{split}/{i}",
             prompt=[{"role": "user", "content": " and ".join(phrases.values())}],
             answer=json.dumps([{"name": name, "arguments": held} for name, held in calls]),
-            info={"solution": _solution(calls), "tools": [schema(name) for name in TOOLS]},
+            info={
+                "solution": _solution(calls),
+                "wrong": [_solution(wrong) for wrong in _mistakes(calls)],
+                "tools": [schema(name) for name in TOOLS],
+            },
         )
 
 
@@ -189,6 +194,21 @@ def _draw(rng: np.random.Generator) -> Drawn:
         values = tuple(held[pick(rng, 0, len(held) - 1)] for held in tool.arguments.values())
     words = {key: _SAID.get(v, v) if isinstance(v, bool) else v for key, v in zip(tool.arguments, values, strict=True)}
     return name, values, tool.asked[pick(rng, 0, len(tool.asked) - 1)].format(**words)
+
+
+def _mistakes(calls: list[tuple[str, dict[str, Any]]]) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """The last call left out, made twice, of another tool; and for each of its arguments, it left out, of another value
+    and of another type."""
+    *others, (name, held) = calls
+    tools = list(TOOLS)
+    yield others
+    yield [*calls, (name, held)]
+    yield [*others, (tools[(tools.index(name) + 1) % len(tools)], held)]
+    for key, value in held.items():
+        yield [*others, (name, {other: v for other, v in held.items() if other != key})]
+        values = [other for other in TOOLS[name].arguments[key] if other != value]
+        yield [*others, (name, held | {key: values[0]})]
+        yield [*others, (name, held | {key: json.dumps(value)})]
 
 
 def _solution(calls: list[tuple[str, dict[str, Any]]]) -> str:

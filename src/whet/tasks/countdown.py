@@ -23,8 +23,8 @@ class Countdown:
 
     Made from a random expression, so it can always be solved; that expression, worked out from the inside, is the
     solution. On its way every number is a positive integer (divisions come out even). The answer is the JSON text
-    {"numbers": [...], "target": n}, which the verifier `countdown` checks any expression against. The same numbers in
-    another order are the same question.
+    {"numbers": [...], "target": n}, which the verifier `countdown` checks any expression against. `info["wrong"]`: what
+    is not right. The same numbers in another order are the same question.
 
     ValueError from `problem` when no expression is found whose value lies in `target`.
     """
@@ -55,7 +55,7 @@ class Countdown:
                 {"role": "user", "content": f"Make {target} from {given}. Use each number once, with + - * / ( )."}
             ],
             answer=json.dumps({"numbers": numbers, "target": target}),
-            info={"solution": worked(";".join(steps), expression)},
+            info={"solution": worked(";".join(steps), expression), "wrong": _mistakes(numbers, target, expression)},
         )
 
     def _draw(self, rng: np.random.Generator) -> Made:
@@ -84,6 +84,13 @@ class Countdown:
             steps.append(f"{left[0]}{sign}{right[0]}={value}")
             parts.append((value, f"{_inside(left, sign, False)}{sign}{_inside(right, sign, True)}", sign))
         return parts[0][0], steps, parts[0][1]
+
+
+def _mistakes(numbers: list[int], target: int, expression: str) -> list[str]:
+    """The target alone, a number that was not given, a false equation, and all numbers added up where that is wrong."""
+    told = [str(target), f"{expression}+0", f"{expression}={target + 1}"]
+    told += ["+".join(map(str, numbers))] if sum(numbers) != target else []
+    return [worked("", text) for text in told]
 
 
 def _question(made: Made) -> str:

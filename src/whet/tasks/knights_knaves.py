@@ -26,8 +26,8 @@ class KnightsKnaves:
 
     An assignment fits when each person's claim is true exactly if that person is a knight; all 2^n are tried, so the
     answer ("Ann=knight, Bob=knave", in order of speaking) is the only one. The worked solution tries assignments,
-    knights first, and names the first person whom each contradicts. Puzzles that differ in names only are the same
-    question.
+    knights first, and names the first person whom each contradicts; `info["wrong"]` has the answer with one role turned
+    round. Puzzles that differ in names only are the same question.
     """
 
     people: int | tuple[int, int] = (2, 3)
@@ -43,12 +43,16 @@ class KnightsKnaves:
     def problem(self, split: str, i: int) -> Problem:
         claims, names, roles = drawn("knights_knaves", self.seed, split, i, self._draw, lambda made: repr(made[0]))
         said = " ".join(f'{names[k]} says: "{_said(claim, k, names)}"' for k, claim in enumerate(claims))
-        answer = ", ".join(f"{name}={_role(role)}" for name, role in zip(names, roles, strict=True))
+        answer = _told(names, roles)
         return Problem(
             id=f"knights_knaves/{split}/{i}",
             prompt=[{"role": "user", "content": f"{RULES} {said} Who is what?"}],
             answer=answer,
-            info={"solution": worked(_trace(claims, names), answer), "people": len(names)},
+            info={
+                "solution": worked(_trace(claims, names), answer),
+                "wrong": [worked("", _told(names, _turned(roles, k))) for k in range(len(names))],
+                "people": len(names),
+            },
         )
 
     def _draw(self, rng: np.random.Generator) -> tuple[tuple[Claim, ...], list[str], Roles]:
@@ -121,6 +125,15 @@ def _said(claim: Claim, speaker: int, names: list[str]) -> str:
         case ("count", int(knights)):
             return f"exactly {knights} of us {'is a knight' if knights == 1 else 'are knights'}"
     raise AssertionError(claim)
+
+
+def _told(names: list[str], roles: Roles) -> str:
+    return ", ".join(f"{name}={_role(role)}" for name, role in zip(names, roles, strict=True))
+
+
+def _turned(roles: Roles, k: int) -> Roles:
+    """With the role of one person turned round."""
+    return (*roles[:k], not roles[k], *roles[k + 1 :])
 
 
 def _role(role: bool) -> str:

@@ -71,7 +71,8 @@ class MiniInstructions:
 
     `info`: "depth"; "composition", which kinds of atoms are composed how, "if(starts,and(include,length))" say;
     "direct", that text behind an empty block of thought; "restated", behind a shallow thought that repeats the first
-    `restated` words of the instruction; "solution", a share `direct` of times the former. Problems of "test" have
+    `restated` words of the instruction; "solution", a share `direct` of times the former; "wrong", a copy of the
+    instruction and a word that is none of the vocabulary. Problems of "test" have
     compositions that no problem of "train" or "validation" has; these two share no question.
 
     Source: a small world for RAIF (Qin et al. 2025, arXiv 2506.01413). The vocabulary, kinds and shares are our choice.
@@ -120,6 +121,7 @@ class MiniInstructions:
             info={
                 "solution": solved["direct" if rng.random() < self.direct else "restated"],
                 **solved,
+                "wrong": [worked("", said) for said in (text, "xyzzy", "xyzzy " * 3)],
                 "depth": depth,
                 "composition": composition,
             },

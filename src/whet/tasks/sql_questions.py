@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 from whet.randomness import generator
@@ -19,6 +20,7 @@ from whet.verifiers.sql_database import Row
 from whet.verifiers.sql_rows import same
 
 TRIES = 500  # our choice: questions drawn until one tells the databases apart (about one in two does)
+SLIPS = 2  # our choice: wrong queries that are told with a problem
 SECONDS, MOST = 10.0, 10_000  # bounds of our own queries, which need a thousandth of them
 
 _VALUES = [value for values in KINDS.values() for value in values]
@@ -49,7 +51,8 @@ class SqlQuestions:
     and differ from database to database, so no constant is right; what a condition leaves out shows on one of them.
     `info["solution"]` has a short thought, in one of three ways, and the query; of a share `wrong` of the problems it
     is the solution of a query that is slightly wrong, which gives other rows on one of the databases, and
-    `info["slip"]` is True. `info["sql"]` is the gold query, `info["form"]` what kind it is of.
+    `info["slip"]` is True. `info["wrong"]` has `SLIPS` such queries, `info["sql"]` is the gold one, `info["form"]` what
+    kind it is of.
 
     Source: the check of CogniSQL-R1-Zero (2025) at small size; the grammar is our own. Raises ValueError for ranges
     that are none, fewer than 2 tables or more than 8, fewer than 5 rows or more than 90, an unknown form, no schema, no
@@ -86,7 +89,9 @@ class SqlQuestions:
         world = self._world(split, pick(rng, 0, int(self.schemas) - 1))
         gold = self._asked(rng, world)
         slipped = generator(self.seed, "task", "sql_questions slip", split, i)
-        said = self._slip(slipped, world, gold) if slipped.random() < self.wrong else gold
+        imitated = slipped.random() < self.wrong
+        slips = self._slips(slipped, world, gold)
+        said = slips[0] if imitated and slips else gold
         prompt = f"{sql_schemas.shown(world.schema)} {gold.question}"
         return Problem(
             id=f"sql_questions/{split}/{i}",
@@ -95,6 +100,7 @@ class SqlQuestions:
             info={
                 "solution": worked(said.thought(pick(rng, 0, STYLES - 1)), said.sql),
                 "slip": said != gold,
+                "wrong": [worked("", slip.sql) for slip in slips],
                 "sql": gold.sql,
                 "form": form(gold),
             },
@@ -110,13 +116,11 @@ class SqlQuestions:
                 return made
         raise ValueError(f"SqlQuestions: none of {TRIES} questions tells the databases apart; give them more rows")
 
-    def _slip(self, rng: Any, world: _World, gold: Query) -> Query:
-        """A query that is wrong; the gold one where none is, which is rare."""
-        slips = sql_grammar.slips(gold, world.schema)
-        for place in rng.permutation(len(slips)):
-            if not _alike(_results(world, slips[place]), _results(world, gold)):
-                return slips[place]
-        return gold
+    def _slips(self, rng: Any, world: _World, gold: Query) -> list[Query]:
+        """`SLIPS` queries that are wrong; fewer where there are not so many, which is rare."""
+        slips, wanted = sql_grammar.slips(gold, world.schema), _results(world, gold)
+        wrong = (slips[at] for at in rng.permutation(len(slips)) if not _alike(_results(world, slips[at]), wanted))
+        return list(islice(wrong, SLIPS))
 
 
 def form(made: Query) -> str:

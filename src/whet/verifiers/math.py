@@ -9,6 +9,7 @@ from typing import Any
 from whet.verifiers.gold import BadGold
 
 LONGEST = 20_000  # our choice: characters at the end of an answer that are searched for an expression
+DEEPEST = 100  # our choice: brackets open at once, of which its grammar takes seconds to see that they are not closed
 
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}\s+[A-Za-z]{2,}")  # two words in a row: a sentence, no expression
 
@@ -23,7 +24,7 @@ def verify(answer: str, gold: str) -> str:
 
     Takes LaTeX with or without delimiters, and sentences that hold an expression. math-verify's own time limit is a
     signal that only works in a main thread, so it is off: the pool's deadline stands in for it. What sympy can not read
-    is compared as text, and is "unparseable" unless it is the same text.
+    is compared as text, and is "unparseable" unless it is the same text; so is what has brackets too deep.
     Raises BadGold when no expression can be read from the gold.
     """
     import math_verify
@@ -44,8 +45,17 @@ def _parse(text: str) -> list[Any]:
     import math_verify
 
     text = text.strip()
-    if not text:
+    if not text or _depth(text) > DEEPEST:
         return []
     if not re.search(r"\\boxed|\$|\\\(|\\\[", text) and "\n" not in text and not _PROSE.search(text):
         text = f"\\boxed{{{text}}}"
     return math_verify.parse(text, parsing_timeout=None)  # pyright: ignore[reportArgumentType]
+
+
+def _depth(text: str) -> int:
+    """How many brackets are open at once, at most."""
+    deepest = depth = 0
+    for letter in text:
+        depth += (letter in "([{") - (letter in ")]}")
+        deepest = max(deepest, depth)
+    return deepest

@@ -52,6 +52,7 @@ def read(text: str) -> Read | None:
     if len(text) > LONGEST:
         return None
     text = text.replace("−", "-").replace("\\%", "%").lstrip(_ADORNMENT)
+    text = text.removeprefix("boxed{").lstrip(_ADORNMENT)
     negative = text.startswith("-")
     text = text.removeprefix("-") if negative else text.removeprefix("+")
     text = text.lstrip(_ADORNMENT)  # "-$5" as well as "$-5"

@@ -17,6 +17,7 @@ FORMULAS = frozenset(
     {"countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24", "simple_integration"}
 )
 
+_TOWER = re.compile(r"(?:\*\*|\^)[\s(+-]*\w+\s*(?:\*\*|\^)")  # 9**9**9**9, which nobody has the time to work out
 _WORDS = frozenset(
     [
         "abs",
@@ -102,13 +103,17 @@ def _tuples(node: Any) -> Any:
 
 
 def _harmless(name: str, answer: str) -> bool:
-    """Whether text may reach a scorer that evaluates it: lists without call, attribute or format; formulas of numbers,
-    single letters and the usual functions, without quote, underscore or attribute. "Integral(...)" is none:
-    it would be its own right answer to every question that asks for one."""
+    """Whether text may reach a scorer that evaluates it: lists without call, attribute, format or product; formulas of
+    numbers, single letters and the usual functions, without quote, underscore, attribute or power of a power.
+    "Integral(...)" is none: it would be its own right answer to every question that asks for one."""
     if name in LISTS:
-        return not re.search(r"[(){}.\\:@]|__|\bfor\b|\blambda\b", answer)
+        return not re.search(r"[(){}.\\:@*]|__|\bfor\b|\blambda\b", answer)
     if name in FORMULAS:
         words = re.findall(r"[^\W\d_]+", answer)
         plain = re.fullmatch(r"[0-9A-Za-z\s+*/^(),.=-]*", answer) and not re.search(r"\.\s*[A-Za-z]", answer)
-        return bool(plain) and all(len(word) == 1 or word.lower() in _WORDS for word in words)
+        return (
+            bool(plain)
+            and not _TOWER.search(answer)
+            and all(len(word) == 1 or word.lower() in _WORDS for word in words)
+        )
     return True
