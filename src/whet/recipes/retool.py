@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from whet.advantages.gae import GAE
-from whet.metrics.measures import Before, Final, Rise
+from whet.bounds import Above
+from whet.claims import All, Better
+from whet.metrics.measures import Before, Final, Rise, pass_1
 from whet.models.derived import Critic
 from whet.models.tiny import TinyQwen
 from whet.objectives.clip import Clip
@@ -29,6 +31,8 @@ from whet.tasks.snippets import WORDS, Snippets
 from whet.tools.interpreter import Interpreter
 from whet.tracks.values import Values
 from whet.types import Decoding, Group
+
+STEPS = 32
 
 hard, easy = Snippets("hard"), Snippets("easy")
 both = Mixture({"hard": hard, "easy": easy}, {"hard": 0.75, "easy": 0.25})
@@ -64,7 +68,7 @@ def tests(rollout: Sample | Interact, when: str) -> list[Evaluate]:
 
 
 clip = Train(Clip(low=0.2, high=0.2), lr=4e-4, warmup=2)
-grpo = RL(both, code, sign, {"policy": clip}, problems=8, steps=32)
+grpo = RL(both, code, sign, {"policy": clip}, problems=8, steps=STEPS)
 ppo = replace(
     grpo,
     train={"policy": clip, "critic": Train(Value(), lr=4e-4, warmup=2, rows="policy")},
@@ -73,19 +77,28 @@ ppo = replace(
     models={"critic": Critic()},
 )
 
-code_rise = Rise(Final("called", "hard"), Before("called", "hard"))
+ratio, on_hard, on_easy = Final("called", "hard"), Final("pass@1", "hard"), Final("pass@1", "easy")
+rise = Rise(ratio, Before("called", "hard"))
+steady = Rise(Final("called", "easy"), Before("called", "easy"))
 
 recipe = Recipe(
     paper=Paper(
         "096",
         "ReTool",
-        "After a cold start, RL with a code interpreter and only the answer as reward beats RL on text, and calls more.",
+        "After a cold start, RL with an interpreter and the answer as only reward beats RL on text, and calls it more.",
     ),
     model=base,
     arms={
         "text": [*tests(text, "before"), replace(grpo, rollout=text), *tests(text, "after")],
-        "cold": [*tests(text, "before"), cold, *tests(code, "after")],
+        "cold": [cold, *tests(code, "before"), *tests(code, "after")],
         "retool": [cold, *tests(code, "before"), grpo, *tests(code, "after")],
         "retool-ppo": [cold, *tests(code, "before"), ppo, *tests(code, "after")],
+    },
+    claim=All([Better("retool", than="text", metric=pass_1, margin=0.2), Above("retool", rise, 0.0)]),
+    measures=(pass_1, Before(), on_hard, on_easy, ratio, rise, steady, Final("failed", "hard"), Final("fixed", "hard")),
+    at_scale={
+        "train.policy.lr": 1e-6,
+        "rollout.group": 16,
+        "rollout.decoding.max_tokens": 16384,
     },
 )
