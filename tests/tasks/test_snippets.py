@@ -10,7 +10,7 @@ import pytest
 
 from whet.models.tiny import TinyQwen
 from whet.stages.sft import worked
-from whet.tasks.snippets import WORDS, Snippets, question, result, trace
+from whet.tasks.snippets import WORDS, Snippets, by_hand, question, result, trace
 from whet.tasks.splits import split_of
 from whet.tools.interpreter import Interpreter
 
@@ -22,6 +22,17 @@ def solutions(task: Snippets, count: int) -> list[Any]:
 def test_questions_and_answers_by_hand() -> None:
     assert question("%", 345, 67) == "345%67=?"
     assert [result(*made) for made in (("*", 12, 34), ("%", 345, 67), ("%", 12, 34), ("+", 9, 8))] == [408, 10, 12, 17]
+
+
+def test_calculations_by_hand() -> None:
+    assert by_hand("*", 12, 34) == "12*34=360+48" and by_hand("*", 12, 304) == "12*304=3600+48"
+    assert by_hand("%", 345, 67) == "345%67=345-5*67" and by_hand("+", 9, 8) == ""
+    texts = [text for text in solutions(Snippets(), 60) if isinstance(text, str)]
+    for text in texts:
+        calculation, answer = text.removeprefix("<think>").removesuffix("</answer>").split("</think><answer>")
+        sides = calculation.split("=")
+        assert [str(eval(side)) for side in sides] == [answer] * 2
+    assert all(t.startswith("<answer>") for t in solutions(Snippets("easy"), 60) if isinstance(t, str))
 
 
 def test_a_trace_with_a_bug_hears_of_it_and_calls_again() -> None:

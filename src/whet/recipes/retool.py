@@ -21,6 +21,7 @@ from whet.rewards.interpreted import called, failed, fixed
 from whet.rewards.verified import exact
 from whet.rollouts.interact import Interact
 from whet.rollouts.sample import Sample
+from whet.schedule import Linear
 from whet.scoring import Weighted
 from whet.stages.evaluate import Evaluate
 from whet.stages.learning import Train
@@ -35,14 +36,13 @@ from whet.types import Decoding, Group
 STEPS = 32
 
 hard, easy = Snippets("hard"), Snippets("easy")
-both = Mixture({"hard": hard, "easy": easy}, {"hard": 0.75, "easy": 0.25})
-evenly = Mixture({"hard": hard, "easy": easy}, {"hard": 0.5, "easy": 0.5})
-plain = Mixture({name: replace(task, code=0.0) for name, task in both.sources.items()}, both.weights)
+both = Mixture({"hard": hard, "easy": easy}, {"hard": 0.6, "easy": 0.4})
+plain = Mixture({"hard": replace(hard, code=0.0), "easy": replace(easy, code=0.0)}, both.weights)
 
 tiny = TinyQwen(width=64, layers=2, context=112, tokenizer="word", words=WORDS)
-learn = Train(Likelihood(), lr=3e-3, warmup=20, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(plain, steps=200, problems=32, train=learn)])  # it answers by text, and hard ones seldom right
-cold = SFT(both, steps=120, problems=24, train=replace(learn, lr=2e-3, warmup=5))
+learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 500), warmup=20, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(plain, steps=500, problems=32, train=learn)])  # it answers by text, and hard ones seldom right
+cold = SFT(both, steps=160, problems=24, train=replace(learn, lr=Linear(3e-3, 3e-4, 160), warmup=5))
 
 text = Sample(group=8, decoding=Decoding(max_tokens=48))
 tool = Interpreter()

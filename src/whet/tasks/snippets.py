@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from whet.randomness import generator
-from whet.tasks.splits import drawn, pick, span
+from whet.tasks.splits import drawn, pick, span, worked
 from whet.types import Message, Problem
 
 Kind = Literal["hard", "easy"]
@@ -21,7 +21,8 @@ WORDS = ("code", "interpreter", "print", "NameError", "name", "is", "not", "defi
 class Snippets:
     """a * b or a % b with a, b in `numbers` ("hard"), or a + b of two digits ("easy"): "345%67=?".
 
-    `info["solution"]` is a trace to begin with: the answer alone, or with probability `code` as messages
+    `info["solution"]` is a trace to begin with: a calculation by hand (`by_hand`) and the answer, or with probability
+    `code` messages in which code stands in its place,
 
         assistant <code>print(345%67)</code>   None <interpreter>10</interpreter>   assistant <answer>10</answer>
 
@@ -63,7 +64,7 @@ class Snippets:
             id=f"snippets/{self.kind}/{split}/{i}",
             prompt=[{"role": "user", "content": question(sign, a, b)}],
             answer=said,
-            info={"solution": trace(sign, a, b, wrong) if coded else f"<answer>{said}</answer>"},
+            info={"solution": trace(sign, a, b, wrong) if coded else worked(by_hand(sign, a, b), said)},
         )
 
     def _draw(self, rng: np.random.Generator) -> tuple[str, int, int]:
@@ -78,6 +79,14 @@ def question(sign: str, a: int, b: int) -> str:
 
 def result(sign: str, a: int, b: int) -> int:
     return {"*": a * b, "%": a % b if b else 0, "+": a + b}[sign]
+
+
+def by_hand(sign: str, a: int, b: int) -> str:
+    """12*34 as its partial products "12*34=360+48", zeros left out; 345%67 as "345%67=345-5*67"; nothing for a sum."""
+    if sign == "*":
+        parts = [int(digit) * 10**place * a for place, digit in enumerate(reversed(str(b)))]
+        return question(sign, a, b)[:-1] + "+".join(str(part) for part in reversed(parts) if part)
+    return f"{question(sign, a, b)[:-1]}{a}-{a // b}*{b}" if sign == "%" else ""
 
 
 def trace(sign: str, a: int, b: int, wrong: int | None = None) -> list[Message]:
