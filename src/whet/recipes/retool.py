@@ -40,7 +40,7 @@ both = Mixture({"hard": hard, "easy": easy}, {"hard": 0.6, "easy": 0.4})
 plain = Mixture({"hard": replace(hard, code=0.0), "easy": replace(easy, code=0.0)}, both.weights)
 
 numbers = tuple(str(n) for n in range(10, 1000))  # a token each, so that copying one into code is no skill of its own
-tiny = TinyQwen(width=64, layers=2, context=96, tokenizer="word", words=WORDS + numbers)
+tiny = TinyQwen(width=64, layers=2, context=128, tokenizer="word", words=WORDS + numbers)
 learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 300), warmup=20, betas=(0.9, 0.98))
 base = Made(tiny, [SFT(plain, steps=300, problems=32, train=learn)])  # it answers by text, and hard ones seldom right
 cold = SFT(both, steps=120, problems=24, train=replace(learn, lr=Linear(3e-3, 3e-4, 120), warmup=5))
