@@ -7,6 +7,7 @@ One TOML file in `program_languages/` is one language, named as in `whet.sandbox
     families.NAME.body    what stands there, with {k} in it
     families.NAME.slips   pairs [from, to] of parts of such a program: with `to` in place of `from` it is wrong
     slips                 pairs for every family whose program has such a part
+    idioms                parts of programs that a tokenizer of words may take as one
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class Texts:
     frames: dict[str, str]
     bodies: dict[str, str]
     slips: dict[str, tuple[tuple[str, str], ...]]
+    idioms: tuple[str, ...] = ()
 
     def code(self, name: str, k: int, slip: tuple[str, str] = ("", "")) -> str:
         """The program of a family; with a slip the wrong one."""
@@ -110,7 +112,7 @@ def read(file: Path) -> Texts:
                 raise ValueError(f"{file}: the slip of {part!r} has no place in the program for {name}")
         usual = [slip for slip in told.get("slips", ()) if slip[0] in whole]
         slips[name] = tuple((part, other) for part, other in [*family["slips"], *usual])
-    return Texts(file.stem, frames, bodies, slips)
+    return Texts(file.stem, frames, bodies, slips, tuple(told.get("idioms", ())))
 
 
 @lru_cache(maxsize=1)
@@ -119,11 +121,14 @@ def languages() -> tuple[str, ...]:
 
 
 def words(numbers: Sequence[int]) -> tuple[str, ...]:
-    """Every word of statements and programs, in all languages: `TinyQwen(tokenizer="word", words=words(range(2, 30)))`
-    has one token for each."""
-    said = [FRAME, *KINDS.values(), *(family.text for family in FAMILIES.values()), *languages(), "in"]
+    """Every word of statements and programs, in all languages, and their idioms: `TinyQwen(tokenizer="word",
+    words=words(range(2, 30)))` has one token for each."""
+    idioms = [*re.split(r" ?{\w+};? ?", FRAME), *KINDS.values()]
+    idioms += [part for family in FAMILIES.values() for part in re.split(r" ?{k},? ?", family.text)]
+    said = [*idioms, *languages()]
     for name in languages():
         told = texts(name)
+        idioms += told.idioms
         said += [told.code(family, 0, slip) for family in FAMILIES for slip in [("", ""), *told.slips[family]]]
-    found = dict.fromkeys(re.findall(r"\w+", " ".join(said)))
-    return tuple(word for word in [*found, *map(str, numbers)] if len(word) > 1)
+    found = [*idioms, *re.findall(r"\w+", " ".join(said)), *map(str, numbers)]
+    return tuple(dict.fromkeys(word for word in found if len(word) > 1))
