@@ -34,11 +34,11 @@ target = {name: Programs(name, largest=LARGEST, wrong=0.6) for name in TARGETS}
 documents = Mixture({"python": high, **target}, {"python": 1 - 4 * SHARE, **dict.fromkeys(TARGETS, SHARE)})
 asked = Mixture({name: replace(task, wrong=0.0) for name, task in target.items()})
 
-tiny = TinyQwen(width=96, layers=3, context=176, tokenizer="word", words=words(range(2, LARGEST + 1)))
-learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 300), warmup=20, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(documents, steps=300, problems=32, train=learn)])
+tiny = TinyQwen(width=96, layers=2, context=96, tokenizer="word", words=words(range(2, LARGEST + 1)))
+learn = Train(Likelihood(), lr=Linear(5e-3, 2e-4, 500), warmup=20, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(documents, steps=500, problems=16, train=learn)])
 
-attempts = Sample(group=8, decoding=Decoding(max_tokens=126))
+attempts = Sample(group=8, decoding=Decoding(max_tokens=60))
 passes = Weighted({"correct": PassesTests("")})
 rlvr = RL(
     asked,
@@ -59,7 +59,7 @@ recipe = Recipe(
     paper=Paper("011", "Agnostics", "RL on what programs print teaches any language, with one verifier for all."),
     model=base,
     arms={"sft": [sft], "rlvr": [rlvr]},
-    evaluate=[Evaluate(asked, replace(attempts, group=1), passes, problems=100)],
+    evaluate=[Evaluate(asked, replace(attempts, group=1), passes, problems=120)],
     claim=AtLeast(3, [rise(name) for name in TARGETS]),
     measures=(Before(), pass_1, *(Final(source=name) for name in TARGETS)),
     at_scale={"train.policy.lr": 1e-6, "rollout.decoding.max_tokens": 4096},

@@ -43,7 +43,7 @@ FAMILIES: dict[str, Family] = {  # those that the paper's page names, and more o
     "difference": Family("two", "first minus second, times {k}", lambda k, a, b: (a - b) * k),
     "largest": Family("three", "the largest plus {k}", lambda k, *n: max(n) + k),
     "smallest": Family("three", "the smallest minus {k}", lambda k, *n: min(n) - k),
-    "step": Family("one", "number n of {k}, twice {k}, and so on", lambda k, n: k * n),  # the nth even number at k = 2
+    "multiple": Family("one", "multiple n of {k}", lambda k, n: k * n),  # the nth even number at k = 2
     "remainder": Family("one", "the remainder of n by {k}", lambda k, n: n % k),
     "quotient": Family("one", "the whole part of n by {k}", lambda k, n: n // k),
     "total": Family("one", "the sum of 1 to n, times {k}", lambda k, n: n * (n + 1) // 2 * k),
