@@ -27,7 +27,7 @@ from whet.tasks.programs import Programs
 from whet.types import Decoding
 
 TARGETS = ("lua", "r", "ocaml", "fortran")
-LARGEST, SHARE, STEPS = 30, 0.15, 16  # SHARE: of the documents that are in each target language
+LARGEST, SHARE, STEPS, LR = 30, 0.15, 14, 5e-4  # SHARE: of each target language in what was learned before
 
 high = Programs(largest=LARGEST)
 target = {name: Programs(name, largest=LARGEST, wrong=0.6) for name in TARGETS}
@@ -35,8 +35,8 @@ documents = Mixture({"python": high, **target}, {"python": 1 - 4 * SHARE, **dict
 asked = Mixture({name: replace(task, wrong=0.0) for name, task in target.items()})
 
 tiny = TinyQwen(width=96, layers=2, context=96, tokenizer="word", words=words(range(2, LARGEST + 1)))
-learn = Train(Likelihood(), lr=Linear(5e-3, 2e-4, 500), warmup=20, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(documents, steps=500, problems=16, train=learn)])
+learn = Train(Likelihood(), lr=Linear(5e-3, 2e-4, 460), warmup=20, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(documents, steps=460, problems=16, train=learn)])
 
 attempts = Sample(group=8, decoding=Decoding(max_tokens=60))
 passes = Weighted({"correct": PassesTests("")})
@@ -44,11 +44,11 @@ rlvr = RL(
     asked,
     rollout=attempts,
     reward=passes,
-    train={"policy": Train(Clip(), lr=5e-4)},
+    train={"policy": Train(Clip(), lr=LR)},
     problems=8,
     steps=STEPS,
 )
-sft = SFT(Mixture(target), steps=STEPS, problems=64, train=Train(Likelihood(), lr=3e-4))
+sft = SFT(Mixture(target), steps=STEPS, problems=64, train=Train(Likelihood(), lr=LR))
 
 
 def rise(name: str) -> Above:
@@ -59,7 +59,7 @@ recipe = Recipe(
     paper=Paper("011", "Agnostics", "RL on what programs print teaches any language, with one verifier for all."),
     model=base,
     arms={"sft": [sft], "rlvr": [rlvr]},
-    evaluate=[Evaluate(asked, replace(attempts, group=1), passes, problems=120)],
+    evaluate=[Evaluate(asked, replace(attempts, group=1), passes, problems=100)],
     claim=AtLeast(3, [rise(name) for name in TARGETS]),
     measures=(Before(), pass_1, *(Final(source=name) for name in TARGETS)),
     at_scale={"train.policy.lr": 1e-6, "rollout.decoding.max_tokens": 4096},
