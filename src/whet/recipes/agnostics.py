@@ -27,7 +27,7 @@ from whet.tasks.programs import Programs
 from whet.types import Decoding
 
 TARGETS = ("lua", "r", "ocaml", "fortran")
-LARGEST, SHARE, STEPS, LR = 30, 0.15, 14, 5e-4  # SHARE: of each target language in what was learned before
+LARGEST, SHARE, STEPS, LR = 30, 0.15, 18, 7e-4  # SHARE: of each target language in what was learned before
 
 high = Programs(largest=LARGEST)
 target = {name: Programs(name, largest=LARGEST, wrong=0.6) for name in TARGETS}
@@ -35,7 +35,7 @@ documents = Mixture({"python": high, **target}, {"python": 1 - 4 * SHARE, **dict
 asked = Mixture({name: replace(task, wrong=0.0) for name, task in target.items()})
 
 tiny = TinyQwen(width=96, layers=2, context=96, tokenizer="word", words=words(range(2, LARGEST + 1)))
-learn = Train(Likelihood(), lr=Linear(5e-3, 2e-4, 460), warmup=20, betas=(0.9, 0.98))
+learn = Train(Likelihood(), lr=Linear(4e-3, 2e-4, 460), warmup=40, betas=(0.9, 0.98))
 base = Made(tiny, [SFT(documents, steps=460, problems=16, train=learn)])
 
 attempts = Sample(group=8, decoding=Decoding(max_tokens=60))
@@ -44,7 +44,7 @@ rlvr = RL(
     asked,
     rollout=attempts,
     reward=passes,
-    train={"policy": Train(Clip(), lr=LR)},
+    train={"policy": Train(Clip(), lr=Linear(LR, LR / 4, STEPS))},
     problems=8,
     steps=STEPS,
 )

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from whet.sandbox.language import language
 from whet.tasks.splits import pick
 
 _FOLDER = Path(__file__).parent / "program_languages"
@@ -52,6 +53,7 @@ FAMILIES: dict[str, Family] = {  # those that the paper's page names, and more o
     "vowels": Family("word", "the number of vowels plus {k}", lambda k, w: sum(c in "aeiou" for c in w) + k),
 }
 KINDS = {"one": "a number n", "two": "two numbers", "three": "three numbers", "word": "a word"}
+FENCE = "```"
 FRAME = "read a count, then per line {kind}; print for each {text}. "
 
 
@@ -123,12 +125,12 @@ def languages() -> tuple[str, ...]:
 def words(numbers: Sequence[int]) -> tuple[str, ...]:
     """Every word of statements and programs, in all languages, and their idioms: `TinyQwen(tokenizer="word",
     words=words(range(2, 30)))` has one token for each."""
-    idioms = [*re.split(r" ?{\w+};? ?", FRAME), *KINDS.values()]
+    idioms = [FENCE, *re.split(r" ?{\w+};? ?", FRAME), *KINDS.values()]
     idioms += [part for family in FAMILIES.values() for part in re.split(r" ?{k},? ?", family.text)]
     said = [*idioms, *languages()]
     for name in languages():
         told = texts(name)
-        idioms += told.idioms
+        idioms += [FENCE + language(name).fences[0], *told.idioms]
         said += [told.code(family, 0, slip) for family in FAMILIES for slip in [("", ""), *told.slips[family]]]
     found = [*idioms, *re.findall(r"\w+", " ".join(said)), *map(str, numbers)]
     return tuple(dict.fromkeys(word for word in found if len(word) > 1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from whet.randomness import generator
 from whet.sandbox.language import language
 from whet.schedule import Count, Number
-from whet.tasks.program_families import FAMILIES, query, statement, texts
+from whet.tasks.program_families import FAMILIES, FENCE, query, statement, texts
 from whet.tasks.splits import drawn, pick
 from whet.types import Problem
 
@@ -65,7 +65,7 @@ class Programs:
             prompt=[{"role": "user", "content": f"{statement(name, k)}{self.language}{hint}"}],
             answer=[self._test(split, i, name, k)],
             info={
-                "solution": f"```{kind.fences[0]}\n{told.code(name, k, slip)}\n```",
+                "solution": f"{FENCE}{kind.fences[0]}\n{told.code(name, k, slip)}\n{FENCE}",
                 "slip": slip != ("", ""),
                 "family": name,
                 "language": self.language,
