@@ -21,7 +21,8 @@ from whet.verifiers.gold import BadGold
 class PassesTests:
     """value_g = 1 if attempt g's program passes all of the problem's tests, else 0; with `partial`, the share that it
     passes. The program is the last closed block of ``` in the reply, behind any "</think>", that is marked as
-    `language`, a name of `sandbox/languages` or a TOML file of your own. The tests are `problem.answer`, see
+    `language`, a name of `sandbox/languages` or a TOML file of your own; with "" as what `problem.info["language"]`
+    names, so that problems in several languages can be mixed. The tests are `problem.answer`, see
     `whet.verifiers.code.read_tests`.
 
     Outcomes: "right", "wrong", "unparseable" (no such block), "not compiled", "crashed", "timed out", "out of memory",
@@ -40,7 +41,8 @@ class PassesTests:
     def __post_init__(self) -> None:
         if not self.tolerance >= 0:
             raise ValueError(f"PassesTests.tolerance must be 0 or more, got {self.tolerance}")
-        language(self.language)
+        if self.language:
+            language(self.language)
 
     async def __call__(self, group: Group) -> Judged:
         if group.problem.answer is None:
@@ -51,7 +53,12 @@ class PassesTests:
             _warn(str(error))
             count = len(group.trajectories)
             return Judged(torch.full((count,), math.nan), ("failed",) * count)
-        kind = language(self.language)
+        name = self.language or group.problem.info.get("language")
+        if not name:
+            raise ValueError(
+                f"problem {group.problem.id!r} names no language in its info; name one in PassesTests.language"
+            )
+        kind = language(name)
         kind.check()
         replies = [response(trajectory).rpartition("</think>")[2] for trajectory in group.trajectories]
         programs = [fenced(reply, kind.fences) for reply in replies]
@@ -60,7 +67,7 @@ class PassesTests:
             if code is None:
                 return 0.0, "unparseable"
             try:
-                checked = await check(code, wanted, self.language, self.limits, self.tolerance)
+                checked = await check(code, wanted, name, self.limits, self.tolerance)
             except SandboxError as error:
                 _warn(str(error))
                 return math.nan, "failed"
