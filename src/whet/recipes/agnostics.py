@@ -1,5 +1,5 @@
-"""Agnostics: code is judged by what it prints alone, so RL with one verifier improves languages of which there is little
-to imitate. The model has seen much of one language, and little of four others, most of it with a mistake.
+"""Agnostics: code is judged by what it prints alone, so RL with one verifier improves languages of which there is
+little to imitate. The model has seen much of one language, and little of four others, most of it with a mistake.
 """
 
 from __future__ import annotations
