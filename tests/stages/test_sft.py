@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,32 +15,11 @@ from whet.engines.native import Native
 from whet.models.derived import Copy
 from whet.objectives.likelihood import Likelihood
 from whet.rollouts.chunked import Chunked
-from whet.rollouts.interact import Interact
 from whet.run import Run
 from whet.stages.learning import Train
 from whet.stages.sft import SFT, Pretrain, document, drawn, worked
 from whet.tasks.chain_sum import ChainSum
 from whet.types import Decoding, Problem
-
-
-@dataclass(frozen=True)
-class Hears:
-    """A tool that says one thing to whatever ends with `call`."""
-
-    says: str
-    call: str
-
-    def session(self) -> Callable[[str], Awaitable[str | None]]:
-        async def answer(text: str) -> str | None:
-            return self.says if text.endswith(self.call) else None
-
-        return answer
-
-
-def _only(wanted: list[int], tokens: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """A processor that allows but the next token of `wanted`."""
-    return torch.full_like(logits, -torch.inf).index_fill(0, torch.tensor([wanted[len(tokens)]]), 0.0)
-
 
 FAST = Train(Likelihood(), lr=1e-2, betas=(0.9, 0.95))
 
@@ -105,30 +82,6 @@ def test_only_what_the_assistant_says_is_trained_in_every_turn() -> None:
         before = on
     assert [tokenizer.decode(s) for s in stretches] == [f"first{tokenizer.eos_token}", f"second{tokenizer.eos_token}"]
     assert not row.sampled.any()
-
-
-@pytest.mark.parametrize("chat", [True, False])
-def test_what_has_no_role_stands_within_the_turn_and_is_not_trained(chat: bool) -> None:
-    """One end of turn for both parts, and the tokens of a rollout in which this was said and heard."""
-    lm = SMALL.build(0)
-    said = ("<c>6*7</c>", "<i>42</i>", "so 42")
-    turns = [{"role": role, "content": text} for role, text in zip(("assistant", None, "assistant"), said, strict=True)]
-    prompt = [{"role": "user", "content": "6*7?"}] if chat else "6*7?"
-    made = worked(lm.codec, Problem("p", prompt, None, {"solution": turns}), lm.context)
-    (row,), encode = made.rows, lm.codec.tokenizer.encode
-    opened = lm.codec.open(made.problem, lm.context)
-    parts = [encode(text) for text in said]
-    end = [lm.codec.eos[0]]
-    assert row.tokens.tolist() == [*opened.rows[0].tokens.tolist(), *parts[0], *parts[1], *parts[2], *end]
-    start = len(opened.rows[0])
-    assert row.trained.tolist() == [False] * start + [True] * 10 + [False] * 9 + [True] * 6
-    assert [t.role for t in made.turns] == ["prompt", "policy", "env", "policy"] and made.stop == "eos"
-    wanted = row.tokens.tolist()
-    forced = Decoding(60, stop=("</c>",), processors=(partial(_only, wanted),))
-    rollout = Interact(Hears("<i>42</i>", "</c>"), group=1, role=None, decoding=forced)
-    heard = asyncio.run(rollout({"policy": Native(lm)}, made.problem, 0))
-    (attempt,) = heard[0].trajectories
-    assert attempt.rows[0].tokens.equal(row.tokens) and attempt.rows[0].trained.equal(row.trained)
 
 
 def test_the_loss_is_that_of_plain_transformers_with_labels(tmp_path: Path) -> None:

@@ -34,12 +34,11 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class SFT:
-    """Imitate `problem.info["solution"]`: a text, or messages in which every assistant turn is imitated; one with the
-    role None, a tool's words say, stands within the turn and is not. Each step takes `problems` problems of `split`; a
-    finite data set goes by in shuffled epochs. With `like`, say `rollouts.chunked.Chunked`, the solution is imitated in
-    the rows that this rollout would have made of it; each must fit the context. It ends early once the loss of a step
-    is `enough` or less, in nats per token, so that models of all seeds are alike well trained, however long it took;
-    0: never.
+    """Imitate `problem.info["solution"]`: a text, or messages in which every assistant turn is imitated. Each step
+    takes `problems` problems of `split`; a finite data set goes by in shuffled epochs. With `like`, say
+    `rollouts.chunked.Chunked`, the solution is imitated in the rows that this rollout would have made of it; each must
+    fit the context. It ends early once the loss of a step is `enough` or less, in nats per token, so that models of
+    all seeds are alike well trained, however long it took; 0: never.
 
     Raises ValueError unless `enough` is 0 or more.
     """
@@ -157,17 +156,14 @@ def worked(
 
 def completed(codec: Codec, problem: Problem, context: int, name: str) -> Trajectory:
     """A problem with what `info[name]` says, text or messages, however long that is; what the assistant says is
-    trained. A message without a role, {"role": None, ...}, is text that stands within the assistant's turn as it is,
-    as `rollouts.interact.Interact(role=None)` puts it there: what the assistant says before it leaves its turn open."""
+    trained."""
     solution = problem.info.get(name)
     if not solution:
         raise ValueError(f"problem {problem.id!r} has no info[{name!r}] to learn from; use a task that gives one")
     trajectory = codec.open(problem, context)
-    messages = [{"role": "assistant", "content": solution}] if isinstance(solution, str) else solution
-    for k, message in enumerate(messages):
+    for message in [{"role": "assistant", "content": solution}] if isinstance(solution, str) else solution:
         if message["role"] == "assistant":
-            inside = k + 1 < len(messages) and messages[k + 1]["role"] is None
-            trajectory = codec.answer(trajectory, message["content"], ends=not inside)
+            trajectory = codec.answer(trajectory, message["content"])
         else:
             trajectory = codec.insert(trajectory, message["content"], message["role"])
     return trajectory
