@@ -46,13 +46,15 @@ class Before:
 
     metric: str = "pass@1"
     evaluation: str = "test"
+    source: str = ""
 
     @property
     def name(self) -> str:
-        return f"{_named(self.metric, self.evaluation)} before"
+        of = f" of {self.source}" if self.source else ""
+        return f"{_named(self.metric, self.evaluation)}{of} before"
 
     def __call__(self, folder: Path) -> np.ndarray:
-        return _evaluated(folder / "evaluations" / "before" / f"{self.evaluation}.json", self.metric)
+        return _evaluated(folder / "evaluations" / "before" / f"{self.evaluation}.json", self.metric, self.source)
 
 
 @dataclass(frozen=True)
