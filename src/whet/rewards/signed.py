@@ -13,8 +13,8 @@ from whet.types import Group, Judged, Term, TermValue
 
 @dataclass(frozen=True)
 class Signed:
-    """value_g = 2 v_g - 1 with v_g in [0, 1] what `term` gives each attempt: +1 where it says right, -1 where it says wrong or there is
-    no answer; NaN (no verdict) stays NaN.
+    """value_g = 2 v_g - 1 with v_g in [0, 1] what `term` gives: +1 where attempt g is right, -1 where it is wrong or
+    has no answer; NaN (no verdict) stays NaN.
 
     The outcome reward of ReTool (Feng et al. 2025, arXiv 2504.11536). With a critic the sign is no matter of taste, as
     it is with a baseline from the group: a critic's values are 0 at first.

@@ -35,10 +35,10 @@ class Rows(Protocol):
 @dataclass(frozen=True)
 class SFT:
     """Imitate `problem.info["solution"]`: a text, or messages in which every assistant turn is imitated (see
-    `completed` for what a tool says amid one). Each step takes `problems` problems of `split`; a finite data set goes by in shuffled epochs. With `like`, say
-    `rollouts.chunked.Chunked`, the solution is imitated in the rows that this rollout would have made of it; each must
-    fit the context. It ends early once the loss of a step is `enough` or less, in nats per token, so that models of
-    all seeds are alike well trained, however long it took; 0: never.
+    `completed` for what a tool says amid one). Each step takes `problems` problems of `split`; a finite data set goes
+    by in shuffled epochs. With `like`, say `rollouts.chunked.Chunked`, the solution is imitated in the rows that this
+    rollout would have made of it; each must fit the context. It ends early once the loss of a step is `enough` or less,
+    in nats per token, so that models of all seeds are alike well trained, however long it took; 0: never.
 
     Raises ValueError unless `enough` is 0 or more.
     """
