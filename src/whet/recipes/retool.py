@@ -29,6 +29,7 @@ from whet.stages.rl import RL
 from whet.stages.sft import SFT
 from whet.tasks.calculations import Calculations
 from whet.tasks.mixture import Mixture
+from whet.tasks.restyled import Restyled, question
 from whet.tools.interpreter import Interpreter
 from whet.tracks.values import Values
 from whet.types import Decoding
@@ -41,16 +42,17 @@ def problems(code: float) -> Mixture:
     products = Calculations(code=code)
     remainders = Calculations(second=(11, 99), signs="%", code=code)
     hard = Mixture({"products": products, "remainders": remainders}, {"products": 0.5, "remainders": 0.5})
-    return Mixture({"hard": hard, "easy": Calculations((10, 99), (1, 9), "+", code)}, {"hard": 2.0, "easy": 1.0})
+    return Mixture({"hard": hard, "easy": Calculations((1, 30), (1, 9), "+", code)}, {"hard": 2.0, "easy": 1.0})
 
 
 by_hand, either = problems(0.0), problems(0.5)
 words = ("code", "interpreter", "print", "Error", "NameError", "SyntaxError", "ZeroDivisionError")
 words = (*words, "name", "is", "not", "defined", "invalid", "syntax", "timed", "out")
 tiny = TinyQwen(width=64, layers=2, context=160, tokenizer="word", words=words)
-learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 200), warmup=20, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(by_hand, steps=200, problems=32, train=learn)])
-more = SFT(by_hand, steps=100, problems=32, train=replace(learn, lr=Linear(2e-3, 2e-4, 100), warmup=10))
+learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 500), warmup=20, betas=(0.9, 0.98))
+again = Restyled(by_hand, {"again": question}, {"again": 1.0})  # the question once more: it can copy, as any model can
+base = Made(tiny, [SFT(Mixture({"again": again, "work": by_hand}, {"again": 1, "work": 1}), 500, 32, train=learn)])
+more = SFT(by_hand, steps=150, problems=32, train=replace(learn, lr=Linear(3e-3, 3e-4, 150), warmup=10))
 cold = replace(more, task=either)
 
 tool = Interpreter(longest=48)
