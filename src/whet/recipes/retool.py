@@ -1,6 +1,7 @@
 """ReTool: a policy that writes code amid its text, has it run, and goes on with what came back, against RL on text
-alone. Imitation shows either way of working half of the time; the reward looks at the answer only. Products and
-remainders are hard by hand and one line of code; small sums need none.
+alone. The model that all start from has read texts with code and without. One arm then imitates work by hand alone,
+the others either way half of the time; the reward looks at the answer only. Products and remainders are hard by hand
+and one line of code; small sums need none.
 """
 
 from dataclasses import replace
@@ -48,11 +49,12 @@ def problems(code: float) -> Mixture:
 by_hand, either = problems(0.0), problems(0.5)
 words = ("code", "interpreter", "print", "Error", "NameError", "SyntaxError", "ZeroDivisionError")
 words = (*words, "name", "is", "not", "defined", "invalid", "syntax", "timed", "out")
-tiny = TinyQwen(width=64, layers=2, context=160, tokenizer="word", words=words)
-learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 500), warmup=20, betas=(0.9, 0.98))
+tiny = TinyQwen(width=64, layers=2, heads=2, kv_heads=1, context=160, tokenizer="word", words=words)
+learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 300), warmup=20, betas=(0.9, 0.98))
 again = Restyled(by_hand, {"again": question}, {"again": 1.0})  # the question once more: it can copy, as any model can
-base = Made(tiny, [SFT(Mixture({"again": again, "work": by_hand}, {"again": 1, "work": 1}), 500, 32, train=learn)])
-more = SFT(by_hand, steps=150, problems=32, train=replace(learn, lr=Linear(3e-3, 3e-4, 150), warmup=10))
+read = Mixture({"again": again, "work": problems(0.7)}, {"again": 0.3, "work": 0.7})  # either way, as any model has
+base = Made(tiny, [SFT(read, steps=300, problems=32, train=learn)])
+more = SFT(by_hand, steps=60, problems=32, train=replace(learn, lr=Linear(1e-3, 1e-4, 60), warmup=5))
 cold = replace(more, task=either)
 
 tool = Interpreter(longest=48)
