@@ -45,6 +45,8 @@ def test_evaluations_give_a_number_per_problem(run: Path) -> None:
 def test_a_source_of_a_mixture_can_be_looked_at_alone(run: Path) -> None:
     assert Final("pass@1", source="x")(run).tolist() == [1]
     assert Final("pass@1", source="y")(run).tolist() == [0.5]
+    whole, part = Before("pass@1"), Before("pass@1", source="x")
+    assert part(run).tolist() == whole(run)[:1].tolist() and part.name == "pass@1 of x before"
     with pytest.raises(ValueError, match="no problem of the source 'z'"):
         Final(source="z")(run)
 

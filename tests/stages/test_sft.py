@@ -12,12 +12,14 @@ from helpers.model_small import generated, play, shaken
 from helpers.runs import SMALL, Listed, go, metrics, sums
 
 from whet.engines.native import Native
+from whet.models.codec import Codec
 from whet.models.derived import Copy
+from whet.models.tiny import bpe_tokenizer
 from whet.objectives.likelihood import Likelihood
 from whet.rollouts.chunked import Chunked
 from whet.run import Run
 from whet.stages.learning import Train
-from whet.stages.sft import SFT, Pretrain, document, drawn, worked
+from whet.stages.sft import SFT, Pretrain, completed, document, drawn, worked
 from whet.tasks.chain_sum import ChainSum
 from whet.types import Decoding, Problem
 
@@ -82,6 +84,48 @@ def test_only_what_the_assistant_says_is_trained_in_every_turn() -> None:
         before = on
     assert [tokenizer.decode(s) for s in stretches] == [f"first{tokenizer.eos_token}", f"second{tokenizer.eos_token}"]
     assert not row.sampled.any()
+
+
+def test_what_a_tool_says_amid_a_turn_is_not_trained_and_the_turn_goes_on() -> None:
+    """t t <code> c c </code> <interpreter> 4 2 </interpreter> a EOS: all but the interpreter's four."""
+    lm = SMALL.build(0)
+    lm.codec.tokenizer.add_tokens(["<code>", "</code>", "<interpreter>", "</interpreter>"])
+    trace = [
+        {"role": "assistant", "content": "tt<code>cc</code>"},
+        {"role": None, "content": "<interpreter>42</interpreter>"},
+        {"role": "assistant", "content": "a"},
+    ]
+    problem = Problem("p", [{"role": "user", "content": "hello"}], None, {"solution": trace})
+    made = worked(lm.codec, problem, lm.context)
+    (row,), prompt = made.rows, made.turns[0].stop
+    assert row.trained[prompt:].tolist() == [x == "1" for x in "111111000011"]
+    assert not row.trained[:prompt].any() and not row.sampled.any() and made.stop == "eos"
+    tokens = lm.codec.tokenizer.convert_ids_to_tokens(row.tokens[prompt:].tolist())
+    assert tokens == [
+        "t",
+        "t",
+        "<code>",
+        "c",
+        "c",
+        "</code>",
+        "<interpreter>",
+        "4",
+        "2",
+        "</interpreter>",
+        "a",
+        "<eos>",
+    ]
+    assert [turn.role for turn in made.turns] == ["prompt", "policy", "env", "policy"]
+
+
+def test_pieces_of_a_turn_are_tokenized_apart_so_that_no_token_lies_on_both_sides() -> None:
+    codec = Codec(bpe_tokenizer(["abababab"] * 50, 270))
+    assert len(codec.tokenizer.encode("abab")) < 4  # joined, they would be fewer tokens
+    trace = [{"role": r, "content": c} for r, c in (("assistant", "a"), (None, "b"), ("assistant", "a"))]
+    made = completed(codec, Problem("p", [{"role": "user", "content": "x"}], None, {"solution": trace}), 99, "solution")
+    start = made.turns[0].stop
+    assert codec.tokenizer.decode(made.rows[0].tokens[start:]) == "aba<|im_end|>"
+    assert made.rows[0].trained[start:].tolist() == [True, False, True, True]
 
 
 def test_the_loss_is_that_of_plain_transformers_with_labels(tmp_path: Path) -> None:

@@ -89,9 +89,13 @@ class Codec:
         text = "\n".join(_said(m["content"]) for m in messages)
         return self._append(trajectory, ids, media, str(messages[-1]["role"]), text, trained)
 
-    def answer(self, trajectory: Trajectory, text: str) -> Trajectory:
+    def answer(self, trajectory: Trajectory, text: str, *, ends: bool = True) -> Trajectory:
         """A completion to imitate: `text` and the end of the turn, trained and not sampled, as a turn "policy".
-        What follows the opening is what sampling this text would have put there."""
+        What follows the opening is what sampling this text would have put there. Without `ends` the turn stays open:
+        a call in mid-turn, behind which what a tool said can be inserted."""
+        if not ends:
+            ids, media = self._tokens([text])
+            return self._append(trajectory, ids, media, "policy", text, True)
         return replace(self._finish(trajectory, text, "policy", True), stop="eos")
 
     def _finish(self, trajectory: Trajectory, content: Content, role: str, trained: bool) -> Trajectory:

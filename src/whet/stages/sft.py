@@ -34,11 +34,11 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class SFT:
-    """Imitate `problem.info["solution"]`: a text, or messages in which every assistant turn is imitated. Each step
-    takes `problems` problems of `split`; a finite data set goes by in shuffled epochs. With `like`, say
-    `rollouts.chunked.Chunked`, the solution is imitated in the rows that this rollout would have made of it; each must
-    fit the context. It ends early once the loss of a step is `enough` or less, in nats per token, so that models of
-    all seeds are alike well trained, however long it took; 0: never.
+    """Imitate `problem.info["solution"]`: a text, or messages in which every assistant turn is imitated (see
+    `completed` for what a tool says amid one). Each step takes `problems` problems of `split`; a finite data set goes
+    by in shuffled epochs. With `like`, say `rollouts.chunked.Chunked`, the solution is imitated in the rows that this
+    rollout would have made of it; each must fit the context. It ends early once the loss of a step is `enough` or less,
+    in nats per token, so that models of all seeds are alike well trained, however long it took; 0: never.
 
     Raises ValueError unless `enough` is 0 or more.
     """
@@ -156,14 +156,20 @@ def worked(
 
 def completed(codec: Codec, problem: Problem, context: int, name: str) -> Trajectory:
     """A problem with what `info[name]` says, text or messages, however long that is; what the assistant says is
-    trained."""
+    trained.
+
+    A message of role None is no turn of its own: it stands as it is, untrained, amid the assistant's turn, which goes
+    on with the next message. So a rollout with `Interact(role=None)` would have put it there. Each message is
+    tokenized on its own, so that no token lies on both sides."""
     solution = problem.info.get(name)
     if not solution:
         raise ValueError(f"problem {problem.id!r} has no info[{name!r}] to learn from; use a task that gives one")
     trajectory = codec.open(problem, context)
-    for message in [{"role": "assistant", "content": solution}] if isinstance(solution, str) else solution:
+    messages = [{"role": "assistant", "content": solution}] if isinstance(solution, str) else list(solution)
+    for k, message in enumerate(messages):
         if message["role"] == "assistant":
-            trajectory = codec.answer(trajectory, message["content"])
+            amid = k + 1 < len(messages) and messages[k + 1]["role"] is None
+            trajectory = codec.answer(trajectory, message["content"], ends=not amid)
         else:
             trajectory = codec.insert(trajectory, message["content"], message["role"])
     return trajectory
