@@ -31,7 +31,7 @@ from whet.tracks.reference import Logprobs
 from whet.types import Decoding
 from whet.weightings.sequence_mean import SequenceMean
 
-STEPS, BATCH = 50, 12  # of RL, of SFT that goes on and of positive samples; questions of each
+STEPS, BATCH = 40, 12  # of RL, of SFT that goes on and of positive samples; questions of each
 
 questions = SqlQuestions(tables=2, schemas=128)
 shown = replace(questions, wrong=0.4)
@@ -78,7 +78,7 @@ recipe = Recipe(
         "positives": [rl, positives],
         "sft-clean": [replace(sft, task=questions)],
     },
-    evaluate=[Evaluate(questions, replace(attempts, group=3), seen, problems=100)],
+    evaluate=[Evaluate(questions, replace(attempts, group=2), seen, problems=100)],
     claim=All(
         [
             Better("thin", than="sft", metric=pass_1, margin=0.12),
