@@ -17,8 +17,8 @@ FORMAT = (  # our choice
 
 def record(text: str) -> dict[str, str]:
     """`assert f(3, [1, 2]) == 4` as {"stdin": "3\\n2\\n1\\n2\\n", "stdout": "4"}, which `read_tests` reads; see
-    `FORMAT`. Tuples are lists. BadGold for what is no such assertion, and for values that would not come out the same in
-    every language: fractions, None, sets, dictionaries, a text with an end of line or with blanks at its ends."""
+    `FORMAT`. Tuples are lists. BadGold for what is no such assertion, and for values that would not come out the same
+    in every language: fractions, None, sets, dictionaries, a text with an end of line or with blanks at its ends."""
     case = asserted(text)
     lines = [line for value in case.args for line in _lines(value, text)]
     return {"stdin": "".join(f"{line}\n" for line in lines), "stdout": "\n".join(_lines(case.value, text))}
