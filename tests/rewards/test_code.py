@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
+import time
 from collections.abc import Callable
 
 import pytest
 
 from whet.rewards.code import PassesTests
+from whet.sandbox.language import language
+from whet.sandbox.limits import Limits
+from whet.tasks.program_families import languages
+from whet.tasks.programs import Programs
 from whet.types import Group, Judged
 
 pytestmark = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
@@ -57,3 +63,47 @@ def test_tests_that_can_not_be_read_are_no_fault_of_the_answer(texts: Callable[.
 def test_a_problem_without_tests_is_named(texts: Callable[..., Group]) -> None:
     with pytest.raises(ValueError, match="has no tests"):
         asyncio.run(PassesTests()(texts("x", answer=None)))
+
+
+@pytest.mark.parametrize("name", languages())
+def test_one_verifier_judges_the_same_task_in_any_language(texts: Callable[..., Group], name: str) -> None:
+    """The problem names the language; tests are the same in all."""
+    if not language(name).installed():
+        pytest.skip(f"{name} is not installed")
+    problem = Programs(name, families=("sum",)).problem("train", 3)
+    assert problem.answer == Programs(families=("sum",)).problem("train", 3).answer
+    right = problem.info["solution"]
+    off_by_one, unfenced = re.sub(r"a\+b", "a+b+1", right), right.replace("```", "", 1)
+    group = texts(right, off_by_one, unfenced, answer=problem.answer, language=name)
+    found = asyncio.run(PassesTests("")(group))
+    assert (found.values.tolist(), found.outcomes) == ([1, 0, 0], ("right", "wrong", "unparseable"))
+
+
+def test_a_problem_without_a_language_is_named(texts: Callable[..., Group]) -> None:
+    with pytest.raises(ValueError, match="names no language"):
+        asyncio.run(PassesTests("")(texts("x", answer=TESTS)))
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        ("print('[1] 3')", "wrong"),
+        ("while True: pass", "timed out"),
+        ("import os\nwhile True: os.write(1, b'x' * 2**20)", "output too long"),
+    ],
+)
+def test_plain_output_in_time_and_of_some_length_is_wanted(
+    texts: Callable[..., Group], code: str, outcome: str
+) -> None:
+    group = texts(block(code), answer=json.dumps([{"stdin": "", "stdout": "3"}]))
+    assert asyncio.run(PassesTests(limits=Limits(seconds=1))(group)).outcomes == (outcome,)
+
+
+def test_an_endless_program_is_ended_in_time_in_another_language(texts: Callable[..., Group]) -> None:
+    if not language("lua").installed():
+        pytest.skip("lua is not installed")
+    start = time.monotonic()
+    found = asyncio.run(
+        PassesTests("lua", limits=Limits(seconds=1))(texts(block("while true do end", "lua"), answer=TESTS))
+    )
+    assert found.outcomes == ("timed out",) and time.monotonic() - start < 4

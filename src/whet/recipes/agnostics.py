@@ -1,5 +1,6 @@
-"""Agnostics: code is judged by what it prints alone, so RL with one verifier improves languages of which there is
-little to imitate. The model has seen much of one language, and little of four others, most of it with a mistake.
+"""Agnostics: code is judged by what it prints, so RL with one verifier improves languages of which there is little to
+imitate. The model has seen much of one language, and less of four others, most of it with a mistake. The arms are what
+it becomes by more of the same and by RL; what it is itself is measured before.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from dataclasses import replace
 
 from whet.bounds import Above
 from whet.claims import AtLeast
-from whet.metrics.measures import Before, Final, Rise, pass_1
+from whet.metrics.gained import Gained
+from whet.metrics.measures import Before, Final, pass_1
 from whet.models.tiny import TinyQwen
 from whet.objectives.clip import Clip
 from whet.objectives.likelihood import Likelihood
@@ -51,16 +53,12 @@ rlvr = RL(
 sft = SFT(Mixture(target), steps=STEPS, problems=64, train=Train(Likelihood(), lr=LR))
 
 
-def rise(name: str) -> Above:
-    return Above("rlvr", Rise(Final(source=name), Before(source=name)), 0.15)
-
-
 recipe = Recipe(
     paper=Paper("011", "Agnostics", "RL on what programs print teaches any language, with one verifier for all."),
     model=base,
     arms={"sft": [sft], "rlvr": [rlvr]},
     evaluate=[Evaluate(asked, replace(attempts, group=1), passes, problems=100)],
-    claim=AtLeast(3, [rise(name) for name in TARGETS]),
+    claim=AtLeast(3, [Above("rlvr", Gained(source=name), 0.15) for name in TARGETS]),
     measures=(Before(), pass_1, *(Final(source=name) for name in TARGETS)),
     at_scale={"train.policy.lr": 1e-6, "rollout.decoding.max_tokens": 4096},
 )

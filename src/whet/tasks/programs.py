@@ -14,8 +14,8 @@ from whet.types import Problem
 
 @dataclass(frozen=True)
 class Programs:
-    """A statement in, a program out: "read a count, then per line two numbers; print for each their sum plus 7. lua"
-    asks for a program in a block of ``` that is marked as Lua. The statement does not depend on `language`, which is
+    """A statement in, a program out: "read a count, then per line two numbers; print for each their sum plus 7. r"
+    asks for a program in a block of ``` that is marked as "r". The statement does not depend on `language`, which is
     one of `program_languages`; with `hint`, the sentence of the sandbox on reading and writing follows.
 
     A question is a family and a number k of 2 .. `largest`. It belongs to one split in all languages.
