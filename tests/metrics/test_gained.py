@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from whet.metrics.gained import Gained
 PROBLEMS = ["lua:p/0", "r:p/0", "lua:p/1", "r:p/1"]
 
 
-def run(folder: Path, before: list[list[float]], after: list[list[float]], problems: list[str] = PROBLEMS) -> Path:
+def run(
+    folder: Path, before: Sequence[Sequence[float]], after: Sequence[Sequence[float]], problems: list[str] = PROBLEMS
+) -> Path:
     for when, correct, asked in (("before", before, PROBLEMS), ("after", after, problems)):
         (folder / "evaluations" / when).mkdir(parents=True)
         told = {"problems": asked, "correct": correct, "lengths": [[1] * len(row) for row in correct]}
