@@ -37,8 +37,8 @@ documents = Mixture({"python": high, **target}, {"python": 1 - 4 * SHARE, **dict
 asked = Mixture({name: replace(task, wrong=0.0) for name, task in target.items()})
 
 tiny = TinyQwen(width=96, layers=2, context=96, tokenizer="word", words=words(range(2, LARGEST + 1)))
-learn = Train(Likelihood(), lr=Linear(4e-3, 2e-4, 460), warmup=40, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(documents, steps=460, problems=16, train=learn)])
+learn = Train(Likelihood(), lr=Linear(4e-3, 2e-4, 400), warmup=40, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(documents, steps=400, problems=16, train=learn)])
 
 attempts = Sample(group=8, decoding=Decoding(max_tokens=60))
 passes = Weighted({"correct": PassesTests("")})
