@@ -24,7 +24,7 @@ from whet.tasks.first import First
 from whet.tasks.restyled import Restyled, question
 from whet.types import Decoding
 
-STEPS, BATCH, GROUP = 40, 12, 8
+STEPS, BATCH, GROUP = 36, 24, 4  # groups of 4 as in the paper (recalled)
 
 requests, one = ApiCalls(), ApiCalls(calls=1)
 few = First(requests, STEPS * BATCH)  # as many as RL asks; SFT sees each GROUP times and RL attempts each as often
