@@ -27,7 +27,7 @@ from whet.types import Decoding
 STEPS, BATCH, GROUP = 36, 24, 4  # groups of 4 as in the paper (recalled)
 
 requests, one = ApiCalls(), ApiCalls(calls=1)
-few = First(requests, STEPS * BATCH)  # as many as RL asks; SFT sees each GROUP times and RL attempts each as often
+few = First(requests, STEPS * BATCH)  # SFT sees each GROUP times; RL draws each once on average, GROUP attempts
 tiny = TinyQwen(width=64, layers=2, heads=2, kv_heads=2, context=160, tokenizer="word", words=WORDS)
 learn = Train(Likelihood(), lr=3e-3, warmup=20, betas=(0.9, 0.98))
 imitate = replace(learn, lr=2e-3, warmup=5)
