@@ -1,5 +1,5 @@
 """ToolRL: a reward that grades tool calls by names, arguments and values, against one that is all or nothing, and
-against imitating longer. All learn from the same few requests, and what a tool is asked in the test it was never asked
+against imitating longer. All learn from the same requests, and what a tool is asked in the test it was never asked
 in training. The model copies words well and has seen some calls; it rarely gets all of them right.
 """
 
@@ -73,5 +73,6 @@ recipe = Recipe(
         ]
     ),
     measures=(pass_1, Before(), auc_reward, Final("format"), Final("calls")),
-    at_scale={"train.policy.lr": 1e-6, "rollout.group": 4, "problems": 128, "rollout.decoding.max_tokens": 1024},
+    # recalled, as no page gives them
+    at_scale={"train.policy.lr": 1e-6, "rollout.group": 4, "problems": 512, "rollout.decoding.max_tokens": 1024},
 )
