@@ -73,6 +73,13 @@ recipe = Recipe(
         ]
     ),
     measures=(pass_1, Before(), auc_reward, Final("format"), Final("calls")),
-    # recalled, as no page gives them
-    at_scale={"train.policy.lr": 1e-6, "rollout.group": 4, "problems": 512, "rollout.decoding.max_tokens": 1024},
+    at_scale={  # the paper's as recalled, but for SFT's rate, which is our choice
+        "train.policy.lr": 1e-6,
+        "sft-longer.train.lr": 1e-5,
+        "rollout.group": 4,
+        "rollout.decoding.max_tokens": 1024,
+        "problems": 512,
+        "sft-longer.problems": 2048,
+        "task.count": 4000,
+    },
 )
