@@ -31,20 +31,22 @@ from whet.tracks.reference import Logprobs
 from whet.types import Decoding
 from whet.weightings.of_groups import OfGroups
 
-WARM, RESTATING, STEPS = 400, 40, 40
+FIRST, WARM, RESTATING, STEPS = 500, 300, 30, 40  # updates: on depth 1, of answers, of shallow thoughts, of RL
 
 task = MiniInstructions(words=(1, 2), direct=0.0)  # whose worked answers restate: they are what is cloned
 deep = replace(task, depth=(2, 3))
 easy = replace(task, depth=1)
 
-learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, WARM), warmup=20, betas=(0.9, 0.98))
-restate = Train(Likelihood(), lr=6e-4, warmup=5, betas=(0.9, 0.98))
+usual = Train(Likelihood(), lr=4e-3, warmup=20, betas=(0.9, 0.98))
+fading = replace(usual, lr=Linear(3e-3, 3e-4, WARM))
+gently = replace(usual, lr=6e-4, warmup=5)
 tiny = TinyQwen(width=64, layers=2, context=160, tokenizer="word", words=WORDS)
 base = Made(
     tiny,
     [
-        SFT(replace(task, direct=1.0), steps=WARM, problems=24, train=learn),
-        SFT(replace(task, direct=0.2), steps=RESTATING, problems=24, train=restate),
+        SFT(replace(easy, direct=0.5), steps=FIRST, problems=32, train=usual),  # to look words up, in short texts
+        SFT(replace(task, direct=1.0), steps=WARM, problems=24, train=fading),
+        SFT(replace(task, direct=0.2), steps=RESTATING, problems=24, train=gently),
     ],
 )
 
