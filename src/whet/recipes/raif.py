@@ -54,8 +54,8 @@ decoding = Decoding(max_tokens=40)
 think, at_once = Sample(8, decoding), Forced(group=8, decoding=decoding, name="direct")
 silent = replace(at_once, name="no-think", trained=False)
 
-# The paper's reward, -3 where the format is broken. A blank thought breaks it, or else the policy would unlearn to think;
-# "met" is the accuracy of any attempt, with or without a thought, which the filter and the tests look at.
+# The paper's reward, -3 where the format is broken. A blank thought breaks it, or else the policy would unlearn to
+# think. "met" is the accuracy of any attempt, with or without a thought, which the filter and the tests look at.
 strict, lenient = TagFormat(broken=-1), TagFormat(broken=-1, blank=("think",))
 met = MetConstraints(lenient)
 thinking = Weighted({"format": strict, "accuracy": MetConstraints(strict), "met": met}, weights={"met": 0.0})
@@ -106,5 +106,14 @@ recipe = Recipe(
         ]
     ),
     measures=(pass_1, gap, harm, Final("pass@1", "no-think"), Final("pass@1", "depth-1")),
-    at_scale={"train.policy.lr": 1e-6, "rollout.decoding.max_tokens": 8192, "problems": 128},
+    at_scale={
+        "train.policy.lr": 1e-6,
+        "problems": 128,
+        "direct.rollout.decoding.max_tokens": 8192,
+        "grpo.rollout.decoding.max_tokens": 8192,
+        "filtered.rollout.rollout.decoding.max_tokens": 8192,
+        "filtered.rollout.other.decoding.max_tokens": 8192,
+        "raif.rollout.rollout.rollout.decoding.max_tokens": 8192,
+        "raif.rollout.rollout.other.decoding.max_tokens": 8192,
+    },
 )
