@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from whet.engines.native import Native
 from whet.launch import Order, changed, find, slugs, start
+from whet.metrics.course import StepOfGain
+from whet.metrics.measures import During
 from whet.recipe import Recipe
 from whet.run import Silent
 from whet.settings import paths
@@ -56,6 +58,7 @@ def test_a_recipe_runs_for_two_steps(slug: str, arm: str, tmp_path: Path) -> Non
         pytest.skip(str(error))
     _finite_metrics(out, changed(find(Order(slug)), settings).arms[arm])
     _whole_report(out)
+    _measured(out, find(Order(slug)))
     recipe = find(Order(slug))
     evaluations = [*recipe.evaluate, *(stage for stage in recipe.arms[arm] if isinstance(stage, Evaluate))]
     prompts = [evaluation.task.problem(evaluation.split, i) for evaluation in evaluations for i in (0, 1)]
@@ -97,3 +100,10 @@ def _whole_report(out: Path) -> None:
         for value in report[when].values():
             assert value["low"] <= value["value"] <= value["high"]
     assert (out / "report.md").exists() and (out / "model" / "README.md").exists()
+
+
+def _measured(out: Path, recipe: Recipe) -> None:
+    """Every measure of its table can be had of every arm; those of a later step are not there yet."""
+    for measure in recipe.measures:
+        if not isinstance(measure, During | StepOfGain):
+            assert measure(out).size

@@ -6,7 +6,7 @@ in training. The model copies words well and has seen some calls; it rarely gets
 from dataclasses import replace
 
 from whet.claims import All, Better
-from whet.metrics.measures import Before, Final, auc_reward, pass_1
+from whet.metrics.measures import Before, Final, pass_1
 from whet.models.tiny import TinyQwen
 from whet.objectives.clip import Clip
 from whet.objectives.likelihood import Likelihood
@@ -72,7 +72,7 @@ recipe = Recipe(
             Better("fine", than="sft-longer", metric=pass_1),
         ]
     ),
-    measures=(pass_1, Before(), auc_reward, Final("format"), Final("calls")),
+    measures=(pass_1, Before(), Final("format"), Final("calls")),
     at_scale={  # the paper's as recalled, but for SFT's rate, which is our choice
         "train.policy.lr": 1e-6,
         "sft-longer.train.lr": 1e-5,
