@@ -33,6 +33,7 @@ from whet.tasks.letter_sum import LetterSum
 from whet.tasks.mini_instructions import MiniInstructions
 from whet.tasks.product_then_sum import ProductThenSum
 from whet.tasks.products import Products
+from whet.tasks.programs import Programs
 from whet.tasks.rows import Rows
 from whet.tasks.sql_questions import SqlQuestions
 from whet.tasks.string_functions import StringFunctions
@@ -49,6 +50,7 @@ TASKS: dict[str, tuple[Callable[[], Task], str]] = {
     "mini-instructions": (MiniInstructions, "constraints"),
     "product-then-sum": (ProductThenSum, "exact"),
     "products": (Products, "exact"),
+    "programs": (Programs, "code"),
     "sql-questions": (SqlQuestions, "sql"),
     "string-functions": (StringFunctions, "exact"),
 }

@@ -103,7 +103,8 @@ def _whole_report(out: Path) -> None:
 
 
 def _measured(out: Path, recipe: Recipe) -> None:
-    """Every measure of its table can be had of every arm; those of a later step are not there yet."""
+    """Every measure of its table can be had of every arm, but for those of a later step and of a source that two
+    problems may miss."""
     for measure in recipe.measures:
-        if not isinstance(measure, During | StepOfGain):
+        if not isinstance(measure, During | StepOfGain) and not getattr(measure, "source", ""):
             assert measure(out).size

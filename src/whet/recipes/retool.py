@@ -1,7 +1,7 @@
 """ReTool: a policy that writes code amid its text, has it run, and goes on with what came back, against RL on text
 alone. The model that all start from has read texts with code and without. One arm then imitates work by hand alone,
 the others either way half of the time; the reward looks at the answer only. Products and remainders are hard by hand
-and one line of code; small sums need none.
+and one line of code; ten times a number needs none.
 """
 
 from dataclasses import replace
@@ -43,17 +43,17 @@ def problems(code: float) -> Mixture:
     products = Calculations(code=code)
     remainders = Calculations(second=(11, 99), signs="%", code=code)
     hard = Mixture({"products": products, "remainders": remainders}, {"products": 0.5, "remainders": 0.5})
-    return Mixture({"hard": hard, "easy": Calculations((1, 30), (1, 9), "+", code)}, {"hard": 2.0, "easy": 1.0})
+    return Mixture({"hard": hard, "easy": Calculations(second=10, code=code)}, {"hard": 2.0, "easy": 1.0})
 
 
 by_hand, either = problems(0.0), problems(0.5)
 words = ("code", "interpreter", "print", "Error", "NameError", "SyntaxError", "ZeroDivisionError")
 words = (*words, "name", "is", "not", "defined", "invalid", "syntax", "timed", "out")
 tiny = TinyQwen(width=64, layers=2, heads=2, kv_heads=1, context=160, tokenizer="word", words=words)
-learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 300), warmup=20, betas=(0.9, 0.98))
+learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 400), warmup=20, betas=(0.9, 0.98))
 again = Restyled(by_hand, {"again": question}, {"again": 1.0})  # the question once more: it can copy, as any model can
 read = Mixture({"again": again, "work": problems(0.7)}, {"again": 0.3, "work": 0.7})  # either way, as any model has
-base = Made(tiny, [SFT(read, steps=300, problems=32, train=learn)])
+base = Made(tiny, [SFT(read, steps=400, problems=32, train=learn)])
 more = SFT(by_hand, steps=60, problems=32, train=replace(learn, lr=Linear(1e-3, 1e-4, 60), warmup=5))
 cold = replace(more, task=either)
 
@@ -62,7 +62,7 @@ line = Decoding(max_tokens=32)
 text = Sample(group=8, decoding=line)
 calling = Interact(tool, group=8, decoding=replace(line, stop=(tool.closes, tool.says)), turns=4, role=None)
 right = Weighted({"correct": Signed(), "calls": Calls()}, weights={"calls": 0.0})
-usual = Train(Clip(), lr=1e-3, warmup=3)
+usual = Train(Clip(), lr=3e-4, warmup=3)
 
 
 def arm(rollout: Sample | Interact, first: SFT, rl: RL | None = None) -> list[SFT | Evaluate | RL]:
