@@ -12,7 +12,7 @@ from whet.files import append_json, write_json, write_text
 from whet.metrics import plots
 from whet.metrics.evaluation import comparison, per_problem
 from whet.metrics.plots import PLOTS, Plot, collect, moving_mean, pass_curves, segments
-from whet.report import HEADER, rows, write_report
+from whet.report import HEADER, fitting, rows, write_report
 
 
 def whole_run(folder: Path) -> Path:
@@ -140,3 +140,9 @@ def test_model_text_in_a_name_breaks_no_table(tmp_path: Path):
 
 def test_matplotlib_is_only_imported_to_draw():
     assert "matplotlib" not in vars(plots)
+
+
+def test_a_table_of_many_columns_is_turned() -> None:
+    assert fitting(("arm", "seeds"), [("a", "8"), ("b", "3")]) == [("arm", "seeds"), ("a", "8"), ("b", "3")]
+    wide = ("arm", *(f"m{i}" for i in range(9)))
+    assert fitting(wide, [("a", *"123456789")]) == [("arm", "a"), *((f"m{i}", str(i + 1)) for i in range(9))]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from whet.files import read_json
-from whet.report import cell, p_value
+from whet.report import cell, fitting, p_value
 
 HEADER = ("recipe", "paper", "effect (95 %)", "verdict", "date")
 _NO_CLAIM = "a comparison, no claim"
@@ -52,7 +52,7 @@ def page(every: Sequence[Held], waiting: Sequence[str] = ()) -> str:
         "and what came of it. A claim that did not hold stays here. How claims are judged: "
         "[Claims and verdicts](decisions/claims.md). The page is made from the files in `results/` by "
         "`whet report --docs docs/catalogue.md`; those hold every run with its values per seed.",
-        _table(HEADER, [_linked(row) for row in rows(every)]),
+        _table(HEADER, *(_linked(row) for row in rows(every))),
     ]
     if waiting:
         said.append(f"Not run yet: {', '.join(f'`{slug}`' for slug in waiting)}.")
@@ -75,17 +75,17 @@ def _section(held: Held) -> str:
     told.append("\n".join(facts))
     if run["findings"]:
         lines = [_finding(found) for found in run["findings"]]
-        told.append(_table(("finding", "difference (95 %)", "p", "verdict"), lines))
+        told.append(_table(("finding", "difference (95 %)", "p", "verdict"), *lines))
     names = list(dict.fromkeys(name for arm in run["arms"].values() for name in arm if name != "seeds"))
     arms = []
     for arm, found in run["arms"].items():
         cells = [cell(name, found[name]) if name in found else "" for name in names]
         arms.append((arm, str(len(found["seeds"])), f"{run['tokens'][arm] / 1000:.0f}k", *cells))
-    told.append(_table(("arm", "seeds", "tokens", *names), arms))
+    told.append(_table(*fitting(("arm", "seeds", "tokens", *names), arms)))
     if against := run["against_first"]:
         first = next(iter(run["arms"]))
         lines = [(arm, *(cell(name, of[name], change=True) for name in names)) for arm, of in against.items()]
-        told += [f"Against {first}, paired by seed and problem:", _table(("arm", *names), lines)]
+        told += [f"Against {first}, paired by seed and problem:", _table(*fitting(("arm", *names), lines))]
     return "\n\n".join(part for part in told if part)
 
 
@@ -100,7 +100,7 @@ def _finding(found: Mapping[str, Any]) -> tuple[str, ...]:
     return found["statement"], change, p_value(found["difference"]["p"]), f"{found['verdict']}{more}"
 
 
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def _table(header: Sequence[str], *lines: Sequence[str]) -> str:
     body = [header, ["---"] * len(header), *lines]
     return "\n".join("| " + " | ".join(_plain(text) for text in line) + " |" for line in body)
 

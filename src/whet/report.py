@@ -54,6 +54,13 @@ def cell(metric: str, estimate: Mapping[str, Any], change: bool = False) -> str:
     return _cell(estimate, unit, share, sign="+" if change else "")
 
 
+def fitting(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Header and lines of a table; of one with more than 9 columns, lines and columns exchanged, so that it fits a
+    page: 9 is our choice."""
+    table = [header, *lines]
+    return list(zip(*table, strict=True)) if len(header) > 9 else table
+
+
 def is_share(metric: str) -> bool:
     """Whether a metric is shown in per cent."""
     words = metric.replace("/", " ").split()

@@ -216,14 +216,15 @@ def steps_bar(console: Console, title: str) -> Iterator[Callable[[int, int, str]
 
 def show_reproduction(console: Console, result: Mapping[str, Any], quick: bool) -> None:
     """A table with a line per arm, then each finding, then the verdict."""
-    from whet.report import cell, p_value
+    from whet.report import cell, fitting, p_value
 
     names = list(dict.fromkeys(name for arm in result["arms"].values() for name in arm if name != "seeds"))
     table = [
         (arm, str(len(found["seeds"])), *(cell(name, found[name]) if name in found else "" for name in names))
         for arm, found in result["arms"].items()
     ]
-    show_table(console, ("arm", "seeds", *names), table, "95 % intervals over seeds and problems")
+    header, *lines = fitting(("arm", "seeds", *names), table)
+    show_table(console, header, lines, "95 % intervals over seeds and problems")
     for finding in result["findings"]:
         change = cell(finding["measure"], finding["difference"], change=True)
         more = f"; about {finding['seeds']} seeds would settle it" if finding["seeds"] else ""

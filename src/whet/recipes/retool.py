@@ -91,7 +91,7 @@ recipe = Recipe(
     paper=Paper(
         "096",
         "ReTool",
-        "RL with an interpreter amid the text is better than RL on text, sooner, and learns when to call.",
+        "RL with an interpreter amid the text is better than RL on text, sooner, and comes to call it more.",
     ),
     model=base,
     arms={
