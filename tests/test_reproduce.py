@@ -18,8 +18,10 @@ from whet.bounds import Above
 from whet.catalogue import page, read_all, rows
 from whet.claims import All, Better, verdict
 from whet.launch import Order, find, slugs
-from whet.report import is_share
-from whet.reproduce import SEEDS, Job, jobs, judged, measured, stale, waiting
+from whet.metrics.intervals import Estimate
+from whet.metrics.measures import Before, Final, Rise
+from whet.report import cell, is_share
+from whet.reproduce import SEEDS, Job, jobs, judged, measured, stale, waiting, within
 from whet.stamps import stamp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -212,6 +214,8 @@ def test_a_stored_verdict_is_what_the_stored_values_give(file: Path) -> None:
             assert now.difference.value == pytest.approx(then["difference"]["value"], abs=1e-4)
         for arm, found in run["arms"].items():
             assert len(found["seeds"]) == (SEEDS if arm in run["values"] else recipe.seeds)
+            measures = [of for of in found.values() if isinstance(of, dict) and of["low"] is not None]
+            assert measures and all(of["low"] <= of["value"] <= of["high"] for of in measures)
 
 
 def test_every_recipe_that_compares_has_a_result_or_is_said_to_have_none() -> None:
@@ -240,3 +244,10 @@ def test_the_catalogue_is_made_from_the_results() -> None:
 def test_shares_are_known_by_their_names() -> None:
     assert is_share("pass@1") and is_share("pass@1 after 20 steps") and is_share("hard: pass@8")
     assert not is_share("reward/mean over training") and not is_share("length")
+
+
+def test_a_difference_of_shares_may_be_below_zero() -> None:
+    name = Rise(Final("pass@1"), Before()).name
+    found = {"value": -0.1, "low": -0.2, "high": 0.05}
+    assert within(name, Estimate(**found)) == found and cell(name, found) == "-10.0 points [-20.0, 5.0]"
+    assert within("pass@1", Estimate(0.02, -0.2, 1.05)) == {"value": 0.02, "low": 0.0, "high": 1.0}

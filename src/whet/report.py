@@ -49,7 +49,7 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def cell(metric: str, estimate: Mapping[str, Any], change: bool = False) -> str:
     """A value with its interval and unit: "31.2 % [27.0, 35.5]"; a `change` has a sign and is in points."""
-    share = is_share(metric)
+    share, change = is_share(metric), change or is_change(metric)
     unit = ("points" if change else "%") if share else _unit(metric)
     return _cell(estimate, unit, share, sign="+" if change else "")
 
@@ -65,6 +65,11 @@ def is_share(metric: str) -> bool:
     """Whether a metric is shown in per cent."""
     words = metric.replace("/", " ").split()
     return any(word.startswith("pass@") or word in ("accuracy", "correct") or word.endswith("share") for word in words)
+
+
+def is_change(metric: str) -> bool:
+    """Whether a metric is the difference of two (`metrics.measures.Rise`), and so may be below 0."""
+    return " above " in metric
 
 
 def _cell(estimate: Mapping[str, Any], unit: str, share: bool, sign: str = "") -> str:

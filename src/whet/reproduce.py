@@ -28,7 +28,7 @@ from whet.metrics.intervals import Estimate
 from whet.metrics.measures import Measure
 from whet.metrics.seeds import over_seeds, paired_seeds
 from whet.recipe import Made, Recipe, made, make
-from whet.report import is_share
+from whet.report import is_change, is_share
 from whet.run import INTERRUPT, Interrupted, Silent
 from whet.stamps import code, components, stamp, told
 from whet.workers import pool
@@ -121,7 +121,7 @@ def result(recipe: Recipe, todo: Sequence[Job], command: str, seconds: float) ->
     arms = {
         arm: {
             "seeds": [job.seed for job in todo if job.arm == arm],
-            **{name: {**_within(name, over_seeds(x)), "seeds": plain(x.mean(1))} for name, x in by_name.items()},
+            **{name: {**within(name, over_seeds(x)), "seeds": plain(x.mean(1))} for name, x in by_name.items()},
         }
         for arm, by_name in table.items()
     }
@@ -154,9 +154,10 @@ def _against_first(table: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, d
     return {arm: {name: plain(paired_seeds(table[first][name], x)) for name, x in table[arm].items()} for arm in others}
 
 
-def _within(name: str, found: Estimate) -> dict[str, Any]:
-    """A share has no ends below 0 or above 1, whatever a few seeds suggest."""
-    ends = {"low": max(found.low, 0.0), "high": min(found.high, 1.0)} if is_share(name) else {}
+def within(name: str, found: Estimate) -> dict[str, Any]:
+    """A share has no ends below 0 or above 1, whatever a few seeds suggest; a difference of two may."""
+    share = is_share(name) and not is_change(name)
+    ends = {"low": max(found.low, 0.0), "high": min(found.high, 1.0)} if share else {}
     return {**plain(found), **plain(ends)}
 
 
