@@ -1,6 +1,6 @@
 """A run folder with as many rollouts as asked, in the format of a real one: for the speed of `whet view`, and its tests.
 
-    python -m bench.many_rollouts FOLDER 100000
+python -m bench.many_rollouts FOLDER 100000
 """
 
 from __future__ import annotations
@@ -18,7 +18,30 @@ from whet.stages.record import _schema  # the format is the run's own
 from whet.types import Group, Problem, Scored
 
 PROBLEMS, GROUP, TOKENS = 32, 8, 160  # a step's problems, attempts at each, most sampled tokens
-_WORDS = np.array("so then we add two and three which gives five carry the one check again wait no yes sum is".split())
+_WORDS = np.array(
+    [
+        "so",
+        "then",
+        "we",
+        "add",
+        "two",
+        "and",
+        "three",
+        "which",
+        "gives",
+        "five",
+        "carry",
+        "the",
+        "one",
+        "check",
+        "again",
+        "wait",
+        "no",
+        "yes",
+        "sum",
+        "is",
+    ]
+)
 _STOPS, _OUTCOMES = np.array(["eos", "length", "env"]), np.array(["right", "wrong", "unparseable", "timed out"])
 
 

@@ -78,7 +78,9 @@ class Guard:
         to = "/" + path.lstrip("/") + (f"?{urlencode(rest)}" if rest else "")
         from markupsafe import escape
 
-        answer = HTMLResponse(f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(to)}"><title>whet</title>')
+        answer = HTMLResponse(
+            f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(to)}"><title>whet</title>'
+        )
         answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
         return answer
 

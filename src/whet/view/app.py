@@ -105,12 +105,18 @@ def serve(roots: Sequence[Path], results: Path | None, port: int = 0) -> Served:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
+        listening.listen()  # whoever is faster than the server waits
     except OSError as error:
         listening.close()
         raise ValueError(f"port {port} can not be had ({error.strerror}): choose another --port, or none") from error
     port = listening.getsockname()[1]
     token, site = new_token(), Site(roots, results)
     config = uvicorn.Config(
-        application(site, token, port), log_level="error", access_log=False, server_header=False, lifespan="off", ws="none"
+        application(site, token, port),
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
     )
     return Served(f"http://127.0.0.1:{port}/?token={token}", uvicorn.Server(config), listening, site)

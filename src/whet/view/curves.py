@@ -39,7 +39,12 @@ CHARTS = (
     Chart("outcomes", "Verifier outcomes", "share of verdicts", ("outcome/",)),
     Chart("length", "Length", "sampled tokens", ("length/mean", "length/max")),
     Chart("stops", "How attempts end", "share", ("stop/", "length/limit_share")),
-    Chart("groups", "Groups that teach", "share", ("groups/mixed", "groups/all_right", "groups/all_wrong", "kept")),
+    Chart(
+        "groups",
+        "Groups that teach",
+        "share",
+        ("groups/mixed", "groups/all_right", "groups/all_wrong", "groups/kept share"),
+    ),
     Chart("spread", "Reward spread in a group", "standard deviation", ("reward/std",)),
     Chart("entropy", "Entropy", "nats per token", ("entropy",)),
     Chart("kl", "KL", "nats per token", ("kl", "kl/mean", "kl_old")),
@@ -56,13 +61,15 @@ _PLAIN = ("stage", "number", "step", "alerts")
 
 
 def stages(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
-    """The log by stage, with what follows from it: "kept" (groups kept / groups) and "tokens/s"."""
+    """The log by stage, with what follows from it: "groups/kept share" (groups kept / groups) and "tokens/s"."""
     return [(label, _derived(part)) for label, part in segments(lines)]
 
 
 def one(lines: Sequence[Line], more: Mapping[str, Mapping[int, float]] | None = None) -> list[dict[str, Any]]:
     """The charts of one stage: each metric a curve. `more`: {metric: {step: value}} that the log does not have."""
-    lines = [{**line, **{m: by[s] for m, by in (more or {}).items() if (s := line.get("step")) in by}} for line in lines]
+    lines = [
+        {**line, **{m: by[s] for m, by in (more or {}).items() if (s := line.get("step")) in by}} for line in lines
+    ]
     drawn, taken = [], set()
     for chart in CHARTS:
         metrics = [metric for metric in _metrics(lines) if chart.shows(metric)]
@@ -84,7 +91,7 @@ def several(arms: Mapping[str, Sequence[Sequence[Line]]]) -> list[dict[str, Any]
             series = []
             for arm, logs in arms.items():
                 found = [points for lines in logs if (points := _points(lines, metric))]
-                if found:
+                if any(any(points.values()) for points in found):  # not what was 0 all the time
                     series.append((arm, *_banded(found)))
             drawn.append(_banded_chart(f"{chart.key}-{metric}", metric, chart.unit, series))
     return [chart for chart in drawn if chart["series"]]
@@ -121,7 +128,7 @@ def _derived(lines: Sequence[Line]) -> list[Line]:
     for line in lines:
         extra = {}
         if (kept := number(line.get("groups/kept"))) is not None and (all_ := number(line.get("groups"))):
-            extra["kept"] = kept / all_
+            extra["groups/kept share"] = kept / all_
         tokens = number(line.get("tokens"))
         seconds = sum(number(line.get(name)) or 0.0 for name in ("time/play", "time/learn"))
         if tokens is not None and before is not None and seconds > 0 and tokens >= before:
@@ -153,7 +160,9 @@ def _chart(key: str, title: str, unit: str, series: Sequence[tuple[str, Mapping[
     return {"key": key, "title": plain(title), "unit": unit, "x": _binned(xs), "series": told}
 
 
-def _banded(found: Sequence[Mapping[float, float]]) -> tuple[dict[float, float], dict[float, float], dict[float, float]]:
+def _banded(
+    found: Sequence[Mapping[float, float]],
+) -> tuple[dict[float, float], dict[float, float], dict[float, float]]:
     """(mean, least, largest) over seeds at every step that one of them has."""
     by: dict[float, list[float]] = {}
     for points in found:

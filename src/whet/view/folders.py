@@ -158,9 +158,15 @@ def _held(folder: Path) -> bool:
     try:
         number = str(folder.stat().st_ino)
         with open("/proc/locks", encoding="ascii", errors="replace") as locks:
-            if any(words[1] == "FLOCK" and words[5].endswith(f":{number}") for line in locks if len(words := line.split()) > 5):
+            if any(
+                words[1] == "FLOCK" and words[5].endswith(f":{number}")
+                for line in locks
+                if len(words := line.split()) > 5
+            ):
                 return True
     except OSError:
         pass
-    newest = max((f.stat().st_mtime for f in (folder / "metrics.jsonl", folder / "env.json") if f.exists()), default=0.0)
+    newest = max(
+        (f.stat().st_mtime for f in (folder / "metrics.jsonl", folder / "env.json") if f.exists()), default=0.0
+    )
     return time.time() - newest < _QUIET

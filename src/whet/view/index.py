@@ -172,7 +172,9 @@ class Index:
 def _typed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """As the table has it; a file that has something else there is refused by name (ArrowInvalid)."""
     kinds = {"INTEGER": pa.int32(), "VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_()}
-    kind = pa.float64() if name.startswith("term/") else kinds[FIXED.get(name, "VARCHAR")] if name != "row" else pa.int32()
+    kind = (
+        pa.float64() if name.startswith("term/") else kinds[FIXED.get(name, "VARCHAR")] if name != "row" else pa.int32()
+    )
     column = column.cast(kind)
     if name in ("text", "prompt"):
         return pc.utf8_slice_codeunits(column, 0, TEXT)  # type: ignore[attr-defined]

@@ -244,9 +244,11 @@ def _scale(index: Index) -> tuple[float, float]:
 
 
 def _way(recipe: Mapping[str, Any], stage: int) -> dict[str, str]:
-    """The advantage of a stage and its fields, as the recipe has them: what turned rewards into advantages."""
-    stages = recipe.get("stages")
-    told = stages[stage] if isinstance(stages, list) and 0 <= stage < len(stages) else None
+    """The advantage of a stage and its fields, as the recipe has them: what turned rewards into advantages. A run
+    numbers the evaluations before its arm's stages, too."""
+    stages, before = recipe.get("stages"), recipe.get("evaluate")
+    place = stage - (len(before) if isinstance(before, list) else 0)
+    told = stages[place] if isinstance(stages, list) and 0 <= place < len(stages) else None
     return flat(told.get("advantage")) if isinstance(told, dict) and told.get("advantage") else {}
 
 

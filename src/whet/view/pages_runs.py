@@ -125,7 +125,9 @@ def different(arms: Mapping[str, Sequence[Told]]) -> list[tuple[str, list[str]]]
 def _results(arms: Mapping[str, Sequence[Told]]) -> list[tuple[str, list[str]]]:
     """(metric, what each arm came to: the mean over its seeds, and how many there are)."""
     by = [[(run.report.get("after") or {}) for run in of] for of in arms.values()]
-    metrics = dict.fromkeys(metric for reports in by for report in reports if isinstance(report, dict) for metric in report)
+    metrics = dict.fromkeys(
+        metric for reports in by for report in reports if isinstance(report, dict) for metric in report
+    )
     rows = []
     for metric in metrics:
         cells = []

@@ -41,9 +41,21 @@ def static() -> Mapping[str, bytes]:
 @lru_cache
 def environment() -> Environment:
     env = Environment(
-        loader=PackageLoader("whet.view"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("whet.view"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    env.filters |= {"v": visible, "short": short, "num": num, "whole": whole, "plain": plain, "level": level, "token": token}
+    env.filters |= {
+        "v": visible,
+        "short": short,
+        "num": num,
+        "whole": whole,
+        "plain": plain,
+        "level": level,
+        "token": token,
+    }
     env.globals |= {"CUT": CUT, "cut": cut}
     return env
 

@@ -37,11 +37,13 @@
   }
 
   function draw(figure, chart) {
-    const series = [{ label: "step", value: (_, v) => short(v) }], bands = [];
+    const series = [{ label: "step" }], bands = [];
+    // where nobody points: the newest
+    const told = (plot, v, s) => short(v ?? (plot.cursor.idx == null ? plot.data[s].findLast((y) => y != null) : null));
     chart.series.forEach((s, i) => {
       const colour = css(`--c${i % 7}`);
       const dash = i >= 7 ? [4, 3] : undefined;
-      series.push({ label: s.label, stroke: colour, width: 1.5, dash, spanGaps: true, value: (_, v) => short(v), points: { show: chart.x.length < 3, size: 5 } });
+      series.push({ label: s.label, stroke: colour, width: 1.5, dash, spanGaps: true, value: told, points: { show: chart.x.length < 3, size: 5 } });
       if (s.low) {
         const edge = { stroke: "transparent", width: 0, points: { show: false }, spanGaps: true, class: "edge" };
         series.push({ ...edge, label: `${s.label}, largest` }, { ...edge, label: `${s.label}, least` });
@@ -185,7 +187,7 @@
   const press = (what) => { const found = one(what); if (found) found.click(); };
   const keys = {
     j: () => move(1), k: () => move(-1),
-    Enter: () => { const link = one(".row.here [data-open], .row.here td.name a, .row.here a"); if (link) link.click(); },
+    Enter: () => { const link = one(".row.here [data-open]") || one(".row.here td.name a") || one(".row.here a"); if (link) link.click(); },
     x: () => press(".row.here input[type=checkbox]"),
     "/": () => { const search = one("input[type=search]"); if (search) { search.focus(); search.select(); } },
     "?": () => one("#help").showModal(),
