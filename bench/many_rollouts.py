@@ -1,4 +1,4 @@
-"""A run folder with as many rollouts as asked, in the format of a real one: for the speed of `whet view`, and its tests.
+"""A run folder with as many rollouts as asked, in the format of a real one: for the speed and tests of `whet view`.
 
 python -m bench.many_rollouts FOLDER 100000
 """

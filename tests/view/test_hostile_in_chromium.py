@@ -42,10 +42,15 @@ ADDRESSES = [
     "/tokens?run={run}&stage=0&step=0&slot=0&group={group}&attempt=10",
 ]
 # Whether anything of it became an element, an address or a program.
-_INERT = """() => window.ran === undefined && document.title !== "owned" && location.host === document.body.baseURI.split("/")[2]
-  && !document.querySelector("main script, iframe, img, object, embed, plaintext, base, meta[http-equiv=refresh], [onerror], [onload], [onfocus], [autofocus], [srcdoc]")
-  && ![...document.querySelectorAll("[href], [action], [hx-get]")].some(n => /evil|javascript:/.test(n.href || n.action || n.getAttribute("hx-get") || ""))
-  && !/[\\u0000-\\u0008\\u001b\\u202e\\u2066\\u200b\\ufeff]/.test(document.body.innerText)"""
+_HERE = 'location.host === document.body.baseURI.split("/")[2]'
+_INERT = """() => {
+  const made = "main script, iframe, img, object, embed, plaintext, base, meta[http-equiv=refresh], "
+    + "[onerror], [onload], [onfocus], [autofocus], [srcdoc]";
+  const to = (n) => n.href || n.action || n.getAttribute("hx-get") || "";
+  return window.ran === undefined && document.title !== "owned" && HERE && !document.querySelector(made)
+    && ![...document.querySelectorAll("[href], [action], [hx-get]")].some(n => /evil|javascript:/.test(to(n)))
+    && !/[\\u0000-\\u0008\\u001b\\u202e\\u2066\\u200b\\ufeff]/.test(document.body.innerText);
+}""".replace("HERE", _HERE)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +144,7 @@ def test_a_file_of_hostile_text_is_inert_and_asks_for_nothing(
         page.on("request", lambda request, asked=asked: asked.append(request.url))
         page.goto(file.as_uri())
         page.wait_for_selector("html[data-ready]")
-        assert page.evaluate(_INERT.replace('location.host === document.body.baseURI.split("/")[2]', "true")), address
+        assert page.evaluate(_INERT.replace(_HERE, "true")), address
         assert asked == [file.as_uri()] and wrong == [], address
         page.close()
     site.close()

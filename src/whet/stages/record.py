@@ -70,6 +70,7 @@ def _columns(
         "reward": totals(scored).tolist(),
         **{f"term/{name}": values.tolist() for name, values in scored.terms.items()},
         **{f"outcome/{name}": words for name, words in scored.outcomes.items()},
+        **{f"seconds/{name}": took for name, took in scored.seconds.items()},
     }
     return {
         "problem": group.problem.id,
@@ -125,6 +126,7 @@ def _schema(scored_P: Sequence[Scored]) -> pa.Schema:
         "reward": real,
         **{f"term/{name}": real for name in sorted({n for s in scored_P for n in s.terms})},
         **{f"outcome/{name}": text for name in sorted({n for s in scored_P for n in s.outcomes})},
+        **{f"seconds/{name}": real for name in sorted({n for s in scored_P for n in s.seconds})},
         "row": whole,
         **dict.fromkeys(("model", "prompt", "text"), text),
         "turns": pa.list_(turn),

@@ -7,6 +7,7 @@ import secrets
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
+from markupsafe import escape
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -76,8 +77,6 @@ class Guard:
         """Sets the cookie and goes on to the same address without the token. By a page, not by a redirect: a browser
         sends the cookie only to what a page of this site leads to."""
         to = "/" + path.lstrip("/") + (f"?{urlencode(rest)}" if rest else "")
-        from markupsafe import escape
-
         answer = HTMLResponse(
             f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(to)}"><title>whet</title>'
         )

@@ -38,7 +38,7 @@ PAGES: Mapping[str, Callable[[Site, QueryParams], Page]] = {
 
 
 def file_of(site: Site, address: str) -> str:
-    """The page at an address ("/tokens?run=..."), as one HTML file that needs nothing else. Missing if there is none."""
+    """The page at an address ("/tokens?run=..."), as an HTML file that needs nothing else. Missing if there is none."""
     path, _, asked = address.partition("?")
     if path not in PAGES or path == "/text":
         raise Missing(f"there is no page {path!r}; there are {', '.join(p for p in PAGES if p != '/text')}")

@@ -39,6 +39,7 @@ FIXED = {
     "prompt": "VARCHAR",
     "text": "VARCHAR",
 }
+_NAMED = ("term/", "outcome/", "seconds/")  # columns of which a run has some of its own
 _READ = (*(c for c in FIXED if c not in ("file", "length", "version", "rows", "advantage")), "row")
 
 
@@ -69,6 +70,10 @@ class Index:
     @property
     def terms(self) -> list[str]:
         return sorted(name.removeprefix("term/") for name in self.columns if name.startswith("term/"))
+
+    @property
+    def timed(self) -> list[str]:
+        return sorted(name.removeprefix("seconds/") for name in self.columns if name.startswith("seconds/"))
 
     @property
     def verified(self) -> list[str]:
@@ -134,8 +139,8 @@ class Index:
             return
         rows = pa.concat_tables(tables, promote_options="default")
         for column in rows.column_names:
-            if column not in self.columns and column.startswith(("term/", "outcome/")):
-                kind = "DOUBLE" if column.startswith("term/") else "VARCHAR"
+            if column not in self.columns and column.startswith(_NAMED):
+                kind = "VARCHAR" if column.startswith("outcome/") else "DOUBLE"
                 self._db.execute(f"ALTER TABLE attempts ADD COLUMN {quoted(column)} {kind}")
                 self.columns[column] = kind
         self._db.register("read_rows", rows)
@@ -151,7 +156,7 @@ class Index:
         file = parquet.ParquetFile(path)
         there = file.schema_arrow.names
         self.missing |= {c for c in (*_READ, "sampled", "turns", "logprobs", "learned/logprobs") if c not in there}
-        wanted = [c for c in there if c in _READ or c.startswith(("term/", "outcome/"))]
+        wanted = [c for c in there if c in _READ or c.startswith(_NAMED)]
         lists = [c for c in ("sampled", "versions", "advantages") if c in there]
         table = file.read([*wanted, *lists], use_threads=False)
         out = {c: _typed(c, sound(table[c])) for c in wanted}
@@ -172,9 +177,8 @@ class Index:
 def _typed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """As the table has it; a file that has something else there is refused by name (ArrowInvalid)."""
     kinds = {"INTEGER": pa.int32(), "VARCHAR": pa.string(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_()}
-    kind = (
-        pa.float64() if name.startswith("term/") else kinds[FIXED.get(name, "VARCHAR")] if name != "row" else pa.int32()
-    )
+    usual = "DOUBLE" if name.startswith(("term/", "seconds/")) else "INTEGER" if name == "row" else "VARCHAR"
+    kind = kinds[FIXED.get(name, usual)]
     column = column.cast(kind)
     if name in ("text", "prompt"):
         return pc.utf8_slice_codeunits(column, 0, TEXT)  # type: ignore[attr-defined]

@@ -51,7 +51,7 @@ class Site:
         return index
 
     def claims(self, slugs: set[str]) -> list[dict[str, Any]]:
-        """What `whet reproduce` found of these recipes: {"recipe", "paper", "effect", "verdict", "date", "findings"}."""
+        """What `whet reproduce` found of these recipes: {"recipe", "paper", "effect", "verdict", "date", "findings"}"""
         found = []
         for file in sorted(self.results.glob("*.json")) if self.results else ():
             try:
