@@ -331,12 +331,10 @@ def _total(page: Any) -> int:
 
 def _short(value: float) -> str:
     """As view.js writes numbers."""
+    text = f"{float(f'{value:.4g}'):g}"
     if value and (abs(value) >= 1e5 or abs(value) < 1e-3):
         mantissa, exponent = f"{value:.1e}".split("e")
-        return f"{mantissa}e{'+' if int(exponent) > 0 else '-'}{abs(int(exponent))}".replace(
-            "-", "−", 1 if value < 0 else 0
-        )
-    text = f"{float(f'{value:.4g}'):g}"
+        text = f"{mantissa}e{int(exponent):+d}"
     return text.replace("-", "−")
 
 

@@ -19,7 +19,7 @@
   // ---- plots
   const plots = new Map(); // figure -> {plot, shape}
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
-  const short = (v) => v == null ? "–" : String(Math.abs(v) >= 1e5 || (v && Math.abs(v) < 1e-3) ? v.toExponential(1) : +v.toPrecision(4)).replace("-", "−");
+  const short = (v) => v == null ? "–" : String(Math.abs(v) >= 1e5 || (v && Math.abs(v) < 1e-3) ? v.toExponential(1) : +v.toPrecision(4)).replaceAll("-", "−");
 
   function curves() {
     const held = one("#curves");
