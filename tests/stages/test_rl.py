@@ -103,6 +103,7 @@ def test_every_attempt_is_on_disk_as_it_was_played(tmp_path: Path) -> None:
             assert row["versions"] == [0 if on else -1 for on in row["sampled"]]
             assert row["reward"] == row["term/even"] + 0.5 * row["term/correct"] == sum(row["rewards"])
             assert row["outcome/correct"] in ("right", "wrong", "unparseable")
+            assert row["seconds/correct"] >= 0
             assert row["model"] == "policy" and row["stop"] in ("eos", "length") and row["kept"]
     for slot in range(4):
         group = [row for row in found if row["slot"] == slot]

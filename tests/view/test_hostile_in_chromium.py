@@ -46,9 +46,9 @@ _HERE = 'location.host === document.body.baseURI.split("/")[2]'
 _INERT = """() => {
   const made = "main script, iframe, img, object, embed, plaintext, base, meta[http-equiv=refresh], "
     + "[onerror], [onload], [onfocus], [autofocus], [srcdoc]";
-  const to = (n) => n.href || n.action || n.getAttribute("hx-get") || "";
+  const to = (n) => new URL(n.getAttribute("href") || n.getAttribute("action") || n.getAttribute("hx-get"), location);
   return window.ran === undefined && document.title !== "owned" && HERE && !document.querySelector(made)
-    && ![...document.querySelectorAll("[href], [action], [hx-get]")].some(n => /evil|javascript:/.test(to(n)))
+    && [...document.querySelectorAll("main :is([href], [action], [hx-get])")].every(n => to(n).host === location.host)
     && !/[\\u0000-\\u0008\\u001b\\u202e\\u2066\\u200b\\ufeff]/.test(document.body.innerText);
 }""".replace("HERE", _HERE)
 

@@ -77,8 +77,8 @@ class Guard:
         """Sets the cookie and goes on to the same address without the token. By a page, not by a redirect: a browser
         sends the cookie only to what a page of this site leads to."""
         to = "/" + path.lstrip("/") + (f"?{urlencode(rest)}" if rest else "")
-        head = f'<link rel="icon" href="data:,"><meta http-equiv="refresh" content="0;url={escape(to)}"><title>whet</title>'
-        answer = HTMLResponse(f"<!doctype html>{head}")
+        onward = f'<meta http-equiv="refresh" content="0;url={escape(to)}"><link rel="icon" href="data:,">'
+        answer = HTMLResponse(f"<!doctype html>{onward}<title>whet</title>")
         answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
         return answer
 
