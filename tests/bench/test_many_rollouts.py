@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.parquet as parquet
-from bench.many_rollouts import write
 from helpers.played import Told, said, write_step
+
+from bench.many_rollouts import write
 
 
 def test_its_files_have_the_columns_of_a_runs_own(tmp_path: Path) -> None:

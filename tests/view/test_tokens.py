@@ -30,6 +30,12 @@ def test_the_ratio_is_there_where_the_loss_looks() -> None:
     assert arrays["learned/logprobs"] == [None, -0.5, None] and arrays["logprobs"] == [None, -1.0, -2.0]
 
 
+def test_the_reference_gap_is_of_what_was_sampled() -> None:
+    arrays = shown({**LINE, "track/reference": [0.0, -1.5, -1.0]}, Words()).arrays
+    assert arrays["reference gap"] == [None, 0.5, -1.0] and arrays["track/reference"] == [0.0, -1.5, -1.0]
+    assert "reference gap" not in shown(LINE, Words()).arrays
+
+
 def test_staleness_is_the_step_less_the_version() -> None:
     assert shown(LINE, Words()).arrays["staleness"] == [None, 2, 1]
 

@@ -27,6 +27,7 @@ NAMES = {
     "learned/logprobs": "log-prob (learner)",
     "ratio": "ratio",
     "learned/clipped": "clipped",
+    "reference gap": "reference gap",
     "learned/entropy": "entropy",
     "learned/weights": "weight in the loss",
     "learned/gradient": "gradient",
@@ -42,6 +43,7 @@ SCALES = {
     "rewards": "around 0",
     "learned/gradient": "around 0",
     "ratio": "around 1",
+    "reference gap": "around 0",
     "logprobs": "low",
     "learned/logprobs": "low",
     "learned/clipped": "flag",
@@ -164,12 +166,18 @@ def _arrays(line: Mapping[str, Any], most: int, total: int) -> dict[str, list[fl
             _plain(math.exp(min(50.0, b - a))) if t and a is not None and b is not None else None
             for t, a, b in zip(trained, old, new, strict=True)
         ]
+    sampled, reference = found.get("sampled"), found.get("track/reference")
+    if sampled and old and reference:  # log pi - log pi_ref of what was sampled
+        found["reference gap"] = [
+            _plain(a - b) if s and a is not None and b is not None else None
+            for s, a, b in zip(sampled, old, reference, strict=True)
+        ]
     if (versions := found.get("versions")) and line.get("step") is not None:
         found["staleness"] = [line["step"] - v if v is not None and v >= 0 else None for v in versions]
     for name in found:
         if trained and name.startswith("learned/"):  # 0 where the loss does not look: no number
             found[name] = [x if t else None for x, t in zip(found[name], trained, strict=True)]
-    if (sampled := found.get("sampled")) and "logprobs" in found:
+    if sampled and "logprobs" in found:
         found["logprobs"] = [x if s else None for x, s in zip(found["logprobs"], sampled, strict=True)]
     order = [name for name in NAMES if name in found]
     return {name: found[name] for name in [*order, *(name for name in found if name not in NAMES)]}
