@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from whet.view import pages_rollouts, pages_runs
+from whet.view import pages_rollouts, pages_runs, pages_verifiers
 from whet.view.access import Guard, new_token
 from whet.view.folders import Missing
 from whet.view.render import html, static
@@ -32,7 +32,7 @@ PAGES: Mapping[str, Callable[[Site, QueryParams], Page]] = {
     "/group": pages_rollouts.group,
     "/problem": pages_rollouts.problem,
     "/tokens": pages_rollouts.one,
-    "/verifiers": pages_rollouts.verifiers,
+    "/verifiers": pages_verifiers.verifiers,
     "/text": pages_rollouts.text,
 }
 

@@ -111,6 +111,11 @@ class Index:
         found = self.ask("SELECT any_value(file) AS file FROM attempts WHERE stage = ? AND step = ?", [stage, step])
         return self.folder / found[0]["file"] if found and found[0]["file"] else None
 
+    def scale(self) -> tuple[float, float]:
+        """(least, largest) reward of the run as far as it is read: what the colours of rewards are relative to."""
+        (row,) = self.ask("SELECT min(reward) AS low, max(reward) AS high FROM attempts")
+        return (row["low"] or 0.0, row["high"] if row["high"] is not None else 1.0)
+
     def close(self) -> None:
         with self._lock:
             self._db.close()

@@ -1,24 +1,21 @@
-"""The pages about what was played: attempts to search, a step, a group, one problem over the run, verifiers, tokens."""
+"""The pages about what was played: attempts to search, a step, a group, one problem over the run, tokens."""
 
 from __future__ import annotations
 
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from whet.files import read_json
-from whet.view import curves, search, tokens
+from whet.view import search, tokens
 from whet.view.folders import Missing
 from whet.view.index import Index
 from whet.view.pages_runs import flat
 from whet.view.site import Page, Site
 from whet.view.words import words_of
 
-_CASES = 40  # our choice: of each kind, on the page of verifiers
 _MORE = 20_000  # our choice: characters that a button for more brings
 _ATTEMPTS = 4000  # our choice: of one problem
 
@@ -41,7 +38,7 @@ def rollouts(site: Site, query: QueryParams) -> Page:
         "groups": search.words(index, "group"),
         "sorts": list(search.SORTS),
         "places": list(search.WHERE),
-        "scale": _scale(index),
+        "scale": index.scale(),
     }
     return Page("rollouts.html", f"{told.name}: rollouts", values, part="_found.html")
 
@@ -66,7 +63,7 @@ def step(site: Site, query: QueryParams) -> Page:
         "after": every[place + 1] if here and place + 1 < len(every) else None,
         "last": every[-1] if every else None,
         "groups": groups,
-        "scale": _scale(index),
+        "scale": index.scale(),
     }
     return Page("step.html", f"{told.name}: a step", values)
 
@@ -83,7 +80,7 @@ def problem(site: Site, query: QueryParams) -> Page:
         _over_steps("reward", "Reward", "mean of the group", groups, "reward"),
         _over_steps("length", "Length", "sampled tokens", groups, "length"),
     ]
-    values = {"told": told, "index": index, "name": name, "groups": groups, "scale": _scale(index)}
+    values = {"told": told, "index": index, "name": name, "groups": groups, "scale": index.scale()}
     return Page("problem.html", f"{told.name}: {name}", {**values, "charts": drawn, "curves": json.dumps(drawn)})
 
 
@@ -97,7 +94,7 @@ def group(site: Site, query: QueryParams) -> Page:
     for line in tokens.attempt_rows(file, **key, texts=True):
         texts.setdefault(line["attempt"], []).append(line)
     values = {"told": told, "index": index, "key": key, "attempts": attempts, "texts": texts}
-    values |= {"stats": _spread(attempts), "scale": _scale(index), "way": _way(told.recipe, key["stage"])}
+    values |= {"stats": _spread(attempts), "scale": index.scale(), "way": _way(told.recipe, key["stage"])}
     return Page("group.html", f"{told.name}: a group", values)
 
 
@@ -133,7 +130,7 @@ def one(site: Site, query: QueryParams) -> Page:
         "way": _way(told.recipe, key["stage"]),
         "before": places[at - 1] if at else None,
         "after": places[at + 1] if at + 1 < len(places) else None,
-        "scale": _scale(index),
+        "scale": index.scale(),
     }
     return Page("tokens.html", f"{told.name}: tokens", values)
 
@@ -153,60 +150,6 @@ def text(site: Site, query: QueryParams) -> Page:
     left = max(0, len(whole) - start - _MORE)
     values = {"said": whole[start : start + _MORE], "left": left, "query": {**query, "from": str(start + _MORE)}}
     return Page("_text.html", "text", values)
-
-
-def verifiers(site: Site, query: QueryParams) -> Page:
-    """What verifiers said over the run, what made them stop, and where a hidden one disagrees."""
-    told = site.runs.told(query.get("run", ""))
-    index = site.index(told.name, 2.0)
-    lines = [line for _, part in curves.stages(told.lines)[-1:] for line in part]
-    drawn = [chart for chart in curves.one(lines) if chart["key"] in ("outcomes", "hidden")]
-    kinds = []
-    for word in ("timed out", "crashed", "failed"):
-        spoken = search.found(index, search.Filter(outcome=word))
-        kinds.append((word, spoken["total"], spoken["rows"][:_CASES]))
-    errors = index.ask("SELECT count(*) AS n FROM attempts WHERE error IS NOT NULL")[0]["n"]
-    sql = f"SELECT * FROM attempts WHERE error IS NOT NULL ORDER BY stage DESC, step DESC LIMIT {_CASES}"
-    kinds.append(("environment or tool failed", errors, index.ask(sql)))
-    counts = {name: _counts(index, name) for name in index.verified}
-    worst = _worst(told.folder)
-    slowest = {name: _slowest(index, name) for name in index.timed}
-    values = {"told": told, "index": index, "charts": drawn, "curves": json.dumps(drawn), "kinds": kinds}
-    values |= {"worst": worst, "slowest": slowest, "counts": counts, "scale": _scale(index)}
-    return Page("verifiers.html", f"{told.name}: verifiers", values)
-
-
-def _worst(folder: Path) -> list[dict[str, Any]]:
-    """The newest cases in which a hidden verifier says less than the reward, by how much less: what the callback
-    `SecondVerifier` wrote."""
-    found: list[dict[str, Any]] = []
-    for file in sorted((folder / "hidden").glob("*.json"), reverse=True)[:_CASES]:
-        stage, _, step = file.stem.partition("-")
-        try:
-            held = read_json(file)
-            place = {"stage": int(stage), "step": int(step)}
-            found += [
-                {**place, **{name: case[name] for name in ("problem", "slot", "group", "attempt", "seen", "hidden")}}
-                for case in held
-                if case["seen"] - case["hidden"] > 0
-            ]
-        except (ValueError, OSError, TypeError, KeyError, RecursionError):
-            continue  # not as the callback writes it
-    return sorted(found, key=lambda case: case["hidden"] - case["seen"])[:_CASES]
-
-
-def _slowest(index: Index, name: str) -> list[dict[str, Any]]:
-    """The attempts over which a verifier took longest, with its "seconds" and "word"."""
-    took = search.quoted(f"seconds/{name}")
-    word = search.quoted(f"outcome/{name}") if name in index.verified else "NULL"
-    sql = f"SELECT *, {took} AS seconds, {word} AS word FROM attempts WHERE {took} > 0 ORDER BY {took} DESC LIMIT 10"
-    return index.ask(sql)
-
-
-def _counts(index: Index, name: str) -> list[tuple[str, int]]:
-    column = search.quoted(f"outcome/{name}")
-    sql = f"SELECT {column} AS word, count(*) AS n FROM attempts WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC"
-    return [(row["word"], row["n"]) for row in index.ask(sql)]
 
 
 def _place(site: Site, query: QueryParams) -> tuple[Any, Index, dict[str, Any]]:
@@ -266,12 +209,6 @@ def _over_steps(key: str, title: str, unit: str, groups: Sequence[Any], name: st
     told = [{"label": label, "y": [float(f(by[x])) for x in xs]} for label, f in series]
     told = [{**told[0], "low": told[1]["y"], "high": told[2]["y"]}]
     return {"key": key, "title": title, "unit": unit, "x": xs, "series": told}
-
-
-def _scale(index: Index) -> tuple[float, float]:
-    """(least, largest) reward of the run as far as it is read: what the colours of rewards are relative to."""
-    (row,) = index.ask("SELECT min(reward) AS low, max(reward) AS high FROM attempts")
-    return (row["low"] or 0.0, row["high"] if row["high"] is not None else 1.0)
 
 
 def _way(recipe: Mapping[str, Any], stage: int) -> dict[str, str]:
