@@ -71,18 +71,29 @@ def of(query: Mapping[str, str]) -> Filter:
 def found(index: Index, filter: Filter) -> dict[str, Any]:
     """One page of what a filter finds: {"rows", "total", "reward" (mean), "length" (mean), "page", "pages"}."""
     clause, values = _clause(index, filter)
-    (whole,) = index.ask(
-        f"SELECT count(*) AS total, avg(reward) AS reward, avg(length) AS length FROM attempts WHERE {clause}", values
-    )
+    page = max(0, int(_number(filter.page) or 0))
+    whole, places = _places(index, clause, values, SORTS[filter.sort], page)
     pages = max(1, -(-whole["total"] // PAGE))
-    page = min(max(0, int(_number(filter.page) or 0)), pages - 1)
+    if page >= pages:
+        page = pages - 1
+        _, places = _places(index, clause, values, SORTS[filter.sort], page)
     columns = [quoted(c) for c in index.columns if c.startswith(("term/", "outcome/"))]
     told = ", ".join([_TOLD, "substr(text, 1, 400) AS text", "substr(prompt, 1, 400) AS prompt", *columns])
-    rows = index.ask(
-        f"SELECT {told} FROM attempts WHERE {clause} ORDER BY {SORTS[filter.sort]} LIMIT {PAGE} OFFSET {page * PAGE}",
-        values,
-    )
-    return {"rows": rows, **whole, "page": page, "pages": pages}
+    sql = f"SELECT {told} FROM attempts WHERE rowid IN (SELECT unnest(?)) ORDER BY {SORTS[filter.sort]}"
+    return {"rows": index.ask(sql, [places]), **whole, "page": page, "pages": pages}
+
+
+def _places(index: Index, clause: str, values: list[Any], sort: str, page: int) -> tuple[dict[str, Any], list[int]]:
+    """({"total", "reward", "length"} of all that is found, the places in the table of one page of it): texts are looked
+    at once, and only a page of them is fetched."""
+    sql = f"""
+        WITH hit AS MATERIALIZED (
+            SELECT rowid AS place, stage, step, slot, attempt, reward, length FROM attempts WHERE {clause}),
+        top AS (SELECT place FROM hit ORDER BY {sort} LIMIT {PAGE} OFFSET {page * PAGE})
+        SELECT (SELECT list(place) FROM top) AS places, count(*) AS total, avg(reward) AS reward, avg(length) AS length
+        FROM hit"""
+    (whole,) = index.ask(sql, values)
+    return whole, whole.pop("places") or []
 
 
 def words(index: Index, column: str) -> list[str]:
