@@ -37,7 +37,7 @@ def test_every_filter_finds_what_a_plain_search_does(many: tuple[Index, list[dic
     index, rows = many
 
     def total(**asked: str) -> int:
-        return found(index, Filter(**asked))["total"]
+        return found(index, of(asked))["total"]
 
     def count(test: object) -> int:
         expected = sum(test(row) for row in rows)  # type: ignore[operator]
@@ -61,11 +61,9 @@ def test_every_filter_finds_what_a_plain_search_does(many: tuple[Index, list[dic
 
 def test_pages_follow_one_another_in_the_order_that_was_asked_for(many: tuple[Index, list[dict[str, object]]]) -> None:
     index, rows = many
-    lengths = []
-    for page in range(21):
-        one = found(index, Filter(sort="longest", page=str(page)))
-        lengths += [row["length"] for row in one["rows"]]
-    assert one["pages"] == 21
+    pages = [found(index, Filter(sort="longest", page=str(page))) for page in range(21)]
+    lengths = [row["length"] for page in pages for row in page["rows"]]
+    assert {page["pages"] for page in pages} == {21}
     assert lengths == sorted((sum(row["sampled"]) for row in rows), reverse=True)  # type: ignore[arg-type]
     assert found(index, Filter(page="9999"))["page"] == 20
 

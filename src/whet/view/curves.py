@@ -67,9 +67,8 @@ def stages(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
 
 def one(lines: Sequence[Line], more: Mapping[str, Mapping[int, float]] | None = None) -> list[dict[str, Any]]:
     """The charts of one stage: each metric a curve. `more`: {metric: {step: value}} that the log does not have."""
-    lines = [
-        {**line, **{m: by[s] for m, by in (more or {}).items() if (s := line.get("step")) in by}} for line in lines
-    ]
+    for metric, by in (more or {}).items():
+        lines = [{**line, metric: by[step]} if (step := line.get("step")) in by else line for line in lines]  # type: ignore
     drawn, taken = [], set()
     for chart in CHARTS:
         metrics = [metric for metric in _metrics(lines) if chart.shows(metric)]

@@ -154,7 +154,11 @@ def text(site: Site, query: QueryParams) -> Page:
 
 def _place(site: Site, query: QueryParams) -> tuple[Any, Index, dict[str, Any]]:
     told = site.runs.told(query.get("run", ""))
-    key = {"stage": _whole(query, "stage", -1), "step": _whole(query, "step", -1), "slot": _whole(query, "slot", -1)}
+    key: dict[str, Any] = {
+        "stage": _whole(query, "stage", -1),
+        "step": _whole(query, "step", -1),
+        "slot": _whole(query, "slot", -1),
+    }
     key["group"] = query.get("group", "")
     index = site.index(told.name)
     while index.waiting and index.file_of(key["stage"], key["step"]) is None:
