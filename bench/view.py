@@ -1,4 +1,4 @@
-"""How fast the pages are with 100,000 rollouts: `python -m bench.view [FILE.json]` (`make view-speed`).
+"""How fast the pages are with 100,000 rollouts: `python -m bench.view [FILE.json]` (`make pagespeed`).
 
 First paint: from asking for the page of rollouts, of a run that was not opened before, to the browser's first
 contentful paint. Filter: from the last key that is typed to the table of what was found, the 80 ms that the page waits
