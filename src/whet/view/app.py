@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import mimetypes
 import socket
+import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,9 @@ from starlette.types import ASGIApp
 from whet.view import pages_rollouts, pages_runs, pages_verifiers
 from whet.view.access import Guard, new_token
 from whet.view.folders import Missing
-from whet.view.render import html, static
+from whet.view.index import Index
+from whet.view.render import environment, html, static
+from whet.view.search import Filter, found
 from whet.view.site import Page, Site
 
 PAGES: Mapping[str, Callable[[Site, QueryParams], Page]] = {
@@ -99,6 +103,16 @@ class Served:
             self.site.close()
 
 
+def _warm() -> None:
+    """What only the first page would wait for: the database's start, and templates that are compiled."""
+    with tempfile.TemporaryDirectory() as empty:
+        index = Index(Path(empty))
+        found(index, Filter())
+        index.close()
+    for name in environment().list_templates(["html"]):
+        environment().get_template(name)
+
+
 def serve(roots: Sequence[Path], results: Path | None, port: int = 0) -> Served:
     """A server at 127.0.0.1 on `port`, or a free one for 0. ValueError if the port is taken."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -111,6 +125,7 @@ def serve(roots: Sequence[Path], results: Path | None, port: int = 0) -> Served:
         raise ValueError(f"port {port} can not be had ({error.strerror}): choose another --port, or none") from error
     port = listening.getsockname()[1]
     token, site = new_token(), Site(roots, results)
+    threading.Thread(target=_warm, daemon=True).start()
     config = uvicorn.Config(
         application(site, token, port),
         log_level="error",
