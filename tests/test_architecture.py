@@ -41,6 +41,7 @@ FLOORS: list[set[str]] = [
         "reproduce",
         "stamps",
         "catalogue",
+        "view",
         "commands",
         "cli",
     },

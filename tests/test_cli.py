@@ -402,6 +402,7 @@ def test_ctrl_c_finishes_the_step_and_resume_goes_on(recipe: Path, tmp_path: Pat
     done = len((out / "metrics.jsonl").read_text().splitlines())
     assert 1 <= done < steps
     assert list((out / "checkpoints").glob("*"))
+    assert (out / "tokenizer" / "tokenizer.json").exists()  # there before there is a model
     shown = whet("resume", out)
     assert shown.exit_code == 0, (shown.output, shown.exception)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]

@@ -27,6 +27,7 @@ from whet.commands import (
     track,
     train,
     version,
+    view,
 )
 
 app = typer.Typer(
@@ -68,6 +69,7 @@ app.command("push")(push.push)
 app.command("report")(report.report)
 app.command("audit")(audit.audit)
 app.command("sandbox")(sandbox.sandbox)
+app.command("view")(view.view)
 app.command("track")(track.track_run)
 app.command("list")(list_recipes.list_recipes)
 app.command("show")(show.show)

@@ -21,6 +21,7 @@ import torch
 
 from whet.describe import children, fingerprint
 from whet.files import alone, new_run_folder, read_json, write_json
+from whet.files import folder as made_whole
 from whet.machines.profile import MACHINES, TESTED, Machine
 from whet.metrics.evaluation import comparison, per_problem
 from whet.models.lm import save
@@ -156,12 +157,19 @@ def start(order: Order, out: Path | None, screen: Screen) -> Run:
         write_json(folder / "recipe.json", {"order": asdict(order), "fingerprint": fingerprint(told), **told})
         run = prepare(recipe, arm, order.seed, folder, machine(order), screen)
         run.check()
+        _write_tokenizer(run)
     except Interrupted:
         raise
     except BaseException:
         shutil.rmtree(folder)
         raise
     return _go(run, order)
+
+
+def _write_tokenizer(run: Run) -> None:
+    """For whoever looks at the tokens of a run that has no model yet."""
+    with made_whole(run.folder / "tokenizer") as part:
+        run.lms["policy"].codec.tokenizer.save_pretrained(part)
 
 
 def resume(folder: Path, screen: Screen) -> Run:
