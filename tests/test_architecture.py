@@ -40,6 +40,7 @@ FLOORS: list[set[str]] = [
         "screen",
         "reproduce",
         "stamps",
+        "doctor",
         "catalogue",
         "commands",
         "cli",

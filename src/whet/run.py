@@ -190,6 +190,15 @@ class Run:
         lm = self._built.pop((self.number, name), None) or make(name, spec, {**self.lms, **self._start}, self.seed)
         self.lms[name] = lm.to(self.machine.device)
 
+    def rehearsal(self, number: int, stage: Stage, folder: Path, screen: Screen) -> Run:
+        """Stage `number`, or one made from it, about to begin in a folder of its own, with the very models of this run:
+        for whoever looks before the run does. Nothing of this run changes unless the models learn."""
+        other = type(self)(folder, self.seed, dict(self.lms), [stage], self.machine, screen)
+        other._start = self._start
+        other._built = {(0, name): lm for (of, name), lm in self._built.items() if of == number}
+        other._begin(stage, None)
+        return other
+
     # -- models ---------------------------------------------------------------------------------------------------
 
     def changing(self) -> list[str]:
