@@ -14,6 +14,7 @@ import typer
 from whet.commands import (
     audit,
     compare,
+    doctor,
     evaluate,
     list_recipes,
     play,
@@ -62,6 +63,7 @@ app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate_model)
 app.command("compare")(compare.compare)
 app.command("play")(play.play)
+app.command("doctor")(doctor.doctor)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("push")(push.push)

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 
 from whet.describe import children, fingerprint
+from whet.doctor.examine import examine
+from whet.doctor.finding import errors
 from whet.files import alone, new_run_folder, read_json, write_json
 from whet.machines.profile import MACHINES, TESTED, Machine
 from whet.metrics.evaluation import comparison, per_problem
@@ -136,8 +138,9 @@ def _from_file(path: Path) -> Recipe:
     return recipe
 
 
-def start(order: Order, out: Path | None, screen: Screen) -> Run:
-    """Make the run folder, check everything, and run. Nothing is left of a run whose checks fail."""
+def start(order: Order, out: Path | None, screen: Screen, doctor: bool = False) -> Run:
+    """Make the run folder, check everything, and run. Nothing is left of a run whose checks fail. `doctor`: rehearse
+    first; ValueError for an error that it finds, warnings are shown."""
     recipe = find(order)
     arm = order.arm or (next(iter(recipe.arms)) if len(recipe.arms) == 1 else "")
     if arm not in recipe.arms:
@@ -156,12 +159,25 @@ def start(order: Order, out: Path | None, screen: Screen) -> Run:
         write_json(folder / "recipe.json", {"order": asdict(order), "fingerprint": fingerprint(told), **told})
         run = prepare(recipe, arm, order.seed, folder, machine(order), screen)
         run.check()
+        if doctor:
+            see(run)
     except Interrupted:
         raise
     except BaseException:
         shutil.rmtree(folder)
         raise
     return _go(run, order)
+
+
+def see(run: Run) -> None:
+    """What the doctor finds: ValueError for its errors, the screen for its warnings."""
+    found = examine(run)
+    bad = errors(found)
+    if bad:
+        more = "".join(f"\n{finding.line()}" for finding in bad[1:])
+        raise ValueError(f"{bad[0].line()}{more}\n(--no-doctor runs it all the same)")
+    for finding in found:
+        run.screen.warn(finding.line())
 
 
 def resume(folder: Path, screen: Screen) -> Run:

@@ -7,8 +7,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from whet.batching import collate
 from whet.doctor.case import Case
 from whet.doctor.finding import Finding
+from whet.doctor.playing import learns
+from whet.schedule import at
 from whet.scoring import judged, totals
 from whet.types import Group, Problem, Scored, Trajectory
 
@@ -135,6 +138,8 @@ def spread(case: Case) -> Iterator[Finding]:
     credit = case.stage.advantage(kept)
     if any(bool((advantages != 0).any()) for group in credit.advantages for advantages in group):
         return
+    if any(learns(case, name, train, collate(kept, credit)) for name, train in at(case.stage, 0).train.items()):
+        return
     if max(len(scored.group.trajectories) for scored in kept) < 2:
         why, do = "groups of one attempt", "raise the rollout's group to 2 or more"
     else:
@@ -149,23 +154,35 @@ def spread(case: Case) -> Iterator[Finding]:
 
 
 def golds(case: Case) -> tuple[Scored, ...]:
-    """Of the first problems the worked solution, or without one the answer in its usual forms, and a nonsense behind
-    them, scored by the stage's own reward. None where an environment is to be answered."""
-    groups = []
-    for problem in case.problems[: 0 if case.episodes else _GOLDS]:
-        solution, answer = problem.info.get("solution"), problem.answer
-        if isinstance(solution, str) and solution:
-            texts = [solution]
-        else:
-            texts = [] if answer is None else list(dict.fromkeys(form(str(answer)) for form in _FORMS))
-        if texts:
-            groups.append(Group(problem, tuple(_said(case, problem, text) for text in (*texts, _BLANK))))
+    """Of the first problems the worked solution, or where that is not right the answer in its usual forms, too, and a
+    nonsense behind them, scored by the stage's own reward. None where an environment is to be answered."""
+    problems = case.problems[: 0 if case.episodes else _GOLDS]
+    found = _scored(case, [(problem, _solutions(problem)) for problem in problems])
+    done = {id(scored.group.problem) for scored in found if _right(scored)}
+    rest = [problem for problem in problems if id(problem) not in done]
+    more = _scored(case, [(problem, [*_solutions(problem), *_forms(problem)]) for problem in rest])
+    return (*(scored for scored in found if id(scored.group.problem) in done), *more)
+
+
+def _scored(case: Case, texts: Sequence[tuple[Problem, Sequence[str]]]) -> list[Scored]:
+    groups = [
+        Group(problem, tuple(_said(case, problem, text) for text in (*said, _BLANK))) for problem, said in texts if said
+    ]
     models = case.run.models()
 
-    async def score() -> tuple[Scored, ...]:
-        return tuple(await asyncio.gather(*(case.stage.reward(models, group) for group in groups)))
+    async def score() -> list[Scored]:
+        return list(await asyncio.gather(*(case.stage.reward(models, group) for group in groups)))
 
-    return asyncio.run(score()) if groups else ()
+    return asyncio.run(score()) if groups else []
+
+
+def _solutions(problem: Problem) -> list[str]:
+    solution = problem.info.get("solution")
+    return [solution] if isinstance(solution, str) and solution else []
+
+
+def _forms(problem: Problem) -> list[str]:
+    return [] if problem.answer is None else list(dict.fromkeys(form(str(problem.answer)) for form in _FORMS))
 
 
 _FORMS: Sequence[Callable[[str], str]] = (
@@ -193,8 +210,8 @@ def _right(scored: Scored) -> bool | None:
 def _verdicts(scored: Scored) -> list[bool] | None:
     """Whether each of the gold's forms is right; None where no verifier speaks."""
     for words in scored.outcomes.values():
-        if {"right", "wrong", "unparseable", "timed out", "crashed"} & set(words[:-1]):
-            return [word == "right" for word in words[:-1]]
+        if {"right", "parsed", "wrong", "unparseable", "timed out", "crashed"} & set(words[:-1]):
+            return [word in ("right", "parsed") for word in words[:-1]]
     if "correct" in scored.terms and not scored.terms["correct"].isnan().all():
         return (scored.terms["correct"][:-1] >= 1).tolist()
     return None

@@ -30,8 +30,8 @@ _FEW = 2  # our choice: attempts at a problem where already one group would take
 class Case:
     """A stage at its step 0, about to begin in `run`, which is a rehearsal. `golds`: gold answers in several forms,
     the last a nonsense, with their rewards; `played`: attempts with theirs, cut short or fewer than a group where a
-    model is so large that whole ones would take long (`short`). `warmed`: a stage before this one trains the policy, so that
-    what it does now says little of what it will do."""
+    model is so large that whole ones would take long (`short`). `warmed`: a stage before this one trains
+    the policy, so that what it does now says little of what it will do."""
 
     run: Run
     stage: RL

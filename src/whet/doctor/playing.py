@@ -17,8 +17,8 @@ from whet.learners.local import Local
 from whet.models.lm import LM
 from whet.schedule import at
 from whet.scoring import judged
-from whet.stages.learning import Train, said
-from whet.types import Batch, Credit, Scored, Trajectory, tokens_in
+from whet.stages.learning import Train, said, to
+from whet.types import Batch, Credit, Outputs, Scored, Trajectory, tokens_in
 
 _ROWS = 16  # our choice: rows that are compared
 _FACTORS = [2 ** (k / 8) for k in range(-16, 17)]  # our choice: of the temperature, from 1/4 to 4
@@ -180,6 +180,28 @@ def _played_again(case: Case, name: str) -> Batch:
 
 async def _rolled(rollout: Any, models: Any, case: Case, seed: int) -> Any:
     return await rollout(models, case.problems[0], seed)
+
+
+def learns(case: Case, name: str, train: Train, batch: Batch) -> bool:
+    """Whether the loss of a model, its further losses included, has a gradient on this batch."""
+    rows = batch.of(train.rows or name)
+    if not len(rows):
+        return False
+    learner = _learner(case, name, train)
+    rows = rows.rows(list(range(min(len(rows), _ROWS))))
+    rows = replace(rows, proximal=said(learner, rows)) if "proximal" in train.needs else rows
+    with torch.no_grad():
+        outputs = learner.forward(rows, train.needs)
+    parts = {key: value for key, value in vars(outputs).items() if value is not None}
+    free = {key: value.detach().clone().requires_grad_() for key, value in parts.items()}
+    losses = [(train.objective, train.weighting, 1.0)]
+    losses += [(extra.objective, extra.weighting, extra.weight) for extra in train.auxiliary.values()]
+    for objective, weighting, weight in losses:
+        mini = to(replace(rows, weights=weighting(rows)), case.run.machine.device)
+        loss = weight * (objective(Outputs(**free), mini)[0] * mini.weights).sum()
+        if loss.requires_grad:
+            loss.backward()
+    return any(value.grad is not None and bool((value.grad != 0).any()) for value in free.values())
 
 
 # ---------------------------------------------------------------------------------------------------------- the parts
