@@ -23,6 +23,7 @@ from whet.settings import where
 from whet.stages.rl import RL
 
 _STEPS = 2
+_FIELDS = "_whet_watched"
 _PROBLEMS = 4  # our choice: of a step
 # Who goes through a tree without meaning any of its fields: to copy it, to describe it, to put numbers in place.
 _PASSING = ("schedule.py", "describe.py", "dataclasses.py", "copy.py", "inventory.py", "settings.py", "<string>")
@@ -91,16 +92,23 @@ def _watch(tree: Any, keys: Sequence[str], path: str, read: set[str]) -> None:
         if dataclasses.is_dataclass(node):
             owner, field = node, key
         node = dict(children(node)).get(key)
-    object.__setattr__(owner, "__class__", _told(type(owner), field, path, read))
+    kind = type(owner)
+    if not hasattr(kind, _FIELDS):  # several settings of one component are told by one class
+        kind = _told(kind, read)
+        object.__setattr__(owner, "__class__", kind)
+    getattr(kind, _FIELDS).setdefault(field, []).append(path)
 
 
-def _told(kind: type, field: str, path: str, read: set[str]) -> type:
+def _told(kind: type, read: set[str]) -> type:
+    """`kind`, which tells of reads: {field: paths of the settings} is for whoever makes it to fill."""
+    fields: dict[str, list[str]] = {}
+
     def look(self: Any, name: str) -> Any:
-        if name == field and path not in read:
+        if name in fields:
             code = sys._getframe(1).f_code
             if code.co_name != "__post_init__" and not code.co_filename.endswith(_PASSING):
-                read.add(path)
+                read.update(fields[name])
         return super(told, self).__getattribute__(name)
 
-    told = type(kind.__name__, (kind,), {"__getattribute__": look, "__module__": kind.__module__})
+    told = type(kind.__name__, (kind,), {"__getattribute__": look, "__module__": kind.__module__, _FIELDS: fields})
     return told
