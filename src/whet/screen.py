@@ -81,6 +81,9 @@ class BarScreen:
         if self._warned.first(text):
             self.console.print("warning:", text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
+    def alert(self, text: str) -> None:
+        self.console.print("alert:", text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
 
 class LineScreen:
     """A line when a stage begins, and about one for every tenth of its steps."""
@@ -110,6 +113,9 @@ class LineScreen:
     def warn(self, text: str) -> None:
         if self._warned.first(text):
             self._say(f"warning: {text}")
+
+    def alert(self, text: str) -> None:
+        self._say(f"alert: {text}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

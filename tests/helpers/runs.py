@@ -44,6 +44,9 @@ class Warnings:
     def warn(self, text: str) -> None:
         self.said.append(text)
 
+    def alert(self, text: str) -> None:
+        self.said.append(f"alert: {text}")
+
 
 def sums(count: int) -> Listed:
     """1+1= ... with a worked solution."""

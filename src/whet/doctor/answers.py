@@ -168,10 +168,13 @@ def _scored(case: Case, texts: Sequence[tuple[Problem, Sequence[str]]]) -> list[
     groups = [
         Group(problem, tuple(_said(case, problem, text) for text in (*said, _BLANK))) for problem, said in texts if said
     ]
-    models = case.run.models()
+    models, me = case.run.models(), at(case.stage, 0)
 
     async def score() -> list[Scored]:
-        return list(await asyncio.gather(*(case.stage.reward(models, group) for group in groups)))
+        seen = groups
+        for track in me.tracks:
+            seen = await track(models, seen)
+        return list(await asyncio.gather(*(me.reward(models, group) for group in seen)))
 
     return asyncio.run(score()) if groups else []
 
