@@ -33,6 +33,7 @@ FLOORS: list[set[str]] = [
         "evaluating",
         "comparing",
         "playing",
+        "replaying",
         "probes",
         "auditing",
         "outline",

@@ -19,6 +19,7 @@ from whet.commands import (
     list_recipes,
     play,
     push,
+    replay,
     report,
     reproduce,
     resume,
@@ -62,6 +63,7 @@ app.command("run")(run.run_recipe)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate_model)
 app.command("compare")(compare.compare)
+app.command("replay")(replay.replay)
 app.command("play")(play.play)
 app.command("doctor")(doctor.doctor)
 app.command("resume")(resume.resume)

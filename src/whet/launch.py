@@ -182,6 +182,21 @@ def see(run: Run) -> None:
 
 def resume(folder: Path, screen: Screen) -> Run:
     """Go on with a run that was stopped. Metrics and weights come out as if it had not been."""
+    order, recipe = ordered(folder)
+    told = read_json(folder / "recipe.json")
+    now = fingerprint(_unnamed(description(recipe, order.arm, order.seed)))
+    if now != fingerprint(_unnamed({k: told[k] for k in ("arm", "seed", "model", "stages", "evaluate")})):
+        raise ValueError(
+            f"the recipe {order.recipe} is no longer the one this run was started with; "
+            "resume with the code that started it, or start a new run"
+        )
+    run = prepare(recipe, order.arm, order.seed, folder, machine(order), screen)
+    return _go(run, order)
+
+
+def ordered(folder: Path) -> tuple[Order, Recipe]:
+    """What a run was ordered with, and the recipe that this is today; of a file, the copy in the run's folder.
+    ValueError for a folder that is no run's."""
     if not (folder / "recipe.json").exists():
         raise ValueError(f"{folder} is no run folder (it has no recipe.json); give the folder that `whet run` printed")
     told = read_json(folder / "recipe.json")
@@ -191,14 +206,7 @@ def resume(folder: Path, screen: Screen) -> Run:
         recipe = find(replace(order, recipe=str(folder / "recipe.py")))
     else:
         recipe = find(order)
-    now = fingerprint(_unnamed(description(recipe, order.arm, order.seed)))
-    if now != fingerprint(_unnamed({k: told[k] for k in ("arm", "seed", "model", "stages", "evaluate")})):
-        raise ValueError(
-            f"the recipe {order.recipe} is no longer the one this run was started with; "
-            "resume with the code that started it, or start a new run"
-        )
-    run = prepare(recipe, order.arm, order.seed, folder, machine(order), screen)
-    return _go(run, order)
+    return order, recipe
 
 
 def _unnamed(told: Any) -> Any:

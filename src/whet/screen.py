@@ -265,6 +265,11 @@ def training_time(folder: Path) -> float:
     return sum(line.get(name) or 0.0 for line in lines for name in ("time/play", "time/learn"))
 
 
+def clean(text: str) -> str:
+    """A model's words on one line; control characters could do things to a terminal."""
+    return "".join(c if c.isprintable() else " " if c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text.strip())
+
+
 def _short(text: str) -> str:
     """Control characters could do things to a terminal, and a long text hides the rest."""
     clean = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text.strip())
