@@ -172,10 +172,9 @@ def start(order: Order, out: Path | None, screen: Screen, doctor: bool = False) 
 def see(run: Run) -> None:
     """What the doctor finds: ValueError for its errors, the screen for its warnings."""
     found = examine(run)
-    bad = errors(found)
-    if bad:
-        more = "".join(f"\n{finding.line()}" for finding in bad[1:])
-        raise ValueError(f"{bad[0].line()}{more}\n(--no-doctor runs it all the same)")
+    if bad := errors(found):
+        more = f"; and {', '.join(finding.name for finding in bad[1:])}" if bad[1:] else ""
+        raise ValueError(f"{bad[0].line()}{more} (`whet doctor` shows all, --no-doctor runs it all the same)")
     for finding in found:
         run.screen.warn(finding.line())
 

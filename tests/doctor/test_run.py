@@ -72,7 +72,7 @@ def test_a_run_comes_out_the_same_with_and_without_the_doctor(recipe: Path, tmp_
 
 def test_an_error_stops_a_run_before_its_first_step(recipe: Path, tmp_path: Path) -> None:
     recipe.write_text(RECIPE.replace('{"correct": exact, "uneven": uneven}', '{"one": lambda group: torch.ones(4)}'))
-    with pytest.raises(ValueError, match=r"reward 'one' on problem .* gave 4 values for 2"):
+    with pytest.raises(ValueError, match=r"reward 'one' on problem .* gave 4 values for [28]"):
         start(Order(str(recipe)), tmp_path / "run", Warnings(), doctor=True)
     constant = '{"one": lambda group: torch.ones(len(group.trajectories))}'
     recipe.write_text(
@@ -81,6 +81,15 @@ def test_an_error_stops_a_run_before_its_first_step(recipe: Path, tmp_path: Path
     with pytest.raises(ValueError, match="constant reward: a gold answer gets another reward than none; got 1 for all"):
         start(Order(str(recipe)), tmp_path / "run", Warnings(), doctor=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_command_runs_all_the_same_if_it_is_told_so(recipe: Path, tmp_path: Path) -> None:
+    words = ["run", str(recipe), "--set", "rollout.decoding.max_tokens=2", "--out", str(tmp_path / "run")]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2 and not (tmp_path / "run").exists()
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith("error: length: ") and "--no-doctor" in last
+    assert CliRunner().invoke(app, [*words, "--no-doctor"]).exit_code == 0
 
 
 def test_warnings_are_shown_and_the_run_goes_on(recipe: Path, tmp_path: Path) -> None:

@@ -60,13 +60,12 @@ def _stage(run: Run, number: int, stage: RL, folder: Path, thorough: bool) -> It
         if errors(static) or remote:
             return
         try:
-            case = replace(case, golds=answers.golds(case))
             played, _, _ = asyncio.run(small.experience(rehearsal, 0))
+            case = replace(case, played=tuple(played), golds=answers.golds(case))
         except ValueError as error:
             yield from answers.columns(case)
             yield Finding("play", "a step can be played and scored", str(error), "mend what it names")
             return
-        case = replace(case, played=tuple(played))
         yield from (finding for check in playing.CHECKS for finding in check(case))
         # limits and credit are those of the stage as it is, not as it is rehearsed
         yield from (finding for check in answers.CHECKS for finding in check(replace(case, stage=stage)))
