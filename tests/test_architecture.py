@@ -33,6 +33,8 @@ FLOORS: list[set[str]] = [
         "evaluating",
         "comparing",
         "playing",
+        "explaining",
+        "effects",
         "replaying",
         "probes",
         "auditing",

@@ -16,6 +16,7 @@ from whet.commands import (
     compare,
     doctor,
     evaluate,
+    explain,
     list_recipes,
     play,
     push,
@@ -66,6 +67,7 @@ app.command("compare")(compare.compare)
 app.command("replay")(replay.replay)
 app.command("play")(play.play)
 app.command("doctor")(doctor.doctor)
+app.command("explain")(explain.explain)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("push")(push.push)

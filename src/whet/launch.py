@@ -22,6 +22,7 @@ import torch
 from whet.describe import children, fingerprint
 from whet.doctor.examine import examine
 from whet.doctor.finding import errors
+from whet.effects import check_effects
 from whet.files import alone, new_run_folder, read_json, write_json
 from whet.machines.profile import MACHINES, TESTED, Machine
 from whet.metrics.evaluation import comparison, per_problem
@@ -147,6 +148,7 @@ def start(order: Order, out: Path | None, screen: Screen, doctor: bool = False) 
         asked = f"there is no arm {arm!r}" if arm else "the recipe has several arms"
         raise ValueError(f"{asked}; choose one with --arm: {', '.join(recipe.arms)}")
     order = replace(order, arm=arm)
+    check_effects(recipe.arms, order.settings, machine(order), arm)
     folder = out or free_folder(Path("runs") / Path(order.recipe).stem / f"{arm}-seed{order.seed}")
     new_run_folder(folder)  # refuses one that is not empty or can not be written, before any model is made
     try:
