@@ -45,13 +45,13 @@ def _idle(stage: Stage, keys: Sequence[str], machine: Machine) -> str:
                 )
             if field == "most_kl":
                 return "each step makes one update, so there is no second one to leave out; set epochs or minibatches"
-        most = stage.problems
-        if field == "minibatches" and isinstance(most, int) and isinstance(train.minibatches, int):
-            if train.minibatches > most and isinstance(stage.rollout, Sample):
-                return (
-                    f"a step has {most} groups, and a mini-batch is made of whole ones, so there are {most} at most; "
-                    f"set it to {most} or less, or `problems` to {train.minibatches} or more"
-                )
+        most, asked = stage.problems, train.minibatches
+        counted = isinstance(most, int) and isinstance(asked, int) and isinstance(stage.rollout, Sample)
+        if field == "minibatches" and counted and asked > most:
+            return (
+                f"a step has {most} groups, and a mini-batch is made of whole ones, so there are {most} at most; "
+                f"set it to {most} or less, or `problems` to {asked} or more"
+            )
     if isinstance(owner, Decoding) and field == "store_mask" and owner.store_mask and not owner.truncates:
         return "nothing is cut off while sampling; set top_k, top_p or min_p, or leave it out"
     return ""
