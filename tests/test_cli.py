@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from whet.cli import app
 from whet.machines.profile import TESTED
 
-COMMANDS = ("run", "train", "eval", "compare", "play", "resume", "track", "list", "show", "version")
+COMMANDS = ("run", "train", "eval", "compare", "replay", "play", "doctor", "explain", "resume", "track", "list", "show")
+COMMANDS += ("version",)
 
 RECIPE = '''
 """A recipe of two steps."""

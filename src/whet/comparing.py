@@ -250,9 +250,9 @@ def _sides(arms: Sequence[Arm], values: Mapping[Member, Mapping[str, np.ndarray]
 
 def compared(measured: Measured, level: float = 0.95) -> dict[str, Any]:
     """{"problems", "attempts", "level", "sides": [{"name", "places", "seeds", "metrics": {metric: {"value", "low",
-    "high"}}, "by_seed": {metric: [S]}}], "pairs": [{"of", "than", "metric", "value", "low", "high", "p", "p_holm", "effect", "wins", "ties",
-    "losses", "unit", "settled", "seeds", "problems", "needed", "verdict"}], "coverage": [{"of", "than", "both",
-    "gained", "lost", "neither", "p", "crossing"}], "notes"}, all JSON values.
+    "high"}}, "by_seed": {metric: [S]}}], "pairs": [{"of", "than", "metric", "value", "low", "high", "p", "p_holm",
+    "effect", "wins", "ties", "losses", "unit", "settled", "seeds", "problems", "needed", "verdict"}], "coverage":
+    [{"of", "than", "both", "gained", "lost", "neither", "p", "crossing"}], "notes"}, all JSON values.
 
     Every side against the first. With m of them the intervals of the pairs have the level 1 - (1 - level) / m, so that
     all hold together as often as one would (Bonferroni), and "p_holm" is adjusted alike. The verdict goes by the
