@@ -67,7 +67,7 @@ def test_a_step_in_numbers(recipe: Path) -> None:
     assert 0 < stage["tokens"]["attempt_expected"] <= 16
     memory = stage["memory"]
     parts = ("process", "weights", "copies", "optimizer", "gradients", "cache", "activations", "moment")
-    assert memory["total"] == sum(memory[part] for part in parts) < memory["there"]
+    assert memory["total"] == sum(memory[part] for part in parts) <= memory["at_most"] < memory["there"]
     assert stage["seconds"]["stage"] == pytest.approx(5 * (stage["seconds"]["play"] + stage["seconds"]["learn"]))
     assert said["seconds"] == pytest.approx(sum(one["seconds"]["stage"] for one in said["stages"]))
     assert said["cost"] == pytest.approx(said["seconds"] / 1000)

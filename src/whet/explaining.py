@@ -51,7 +51,8 @@ def explained(order: Order, price: float = 0.0, screen: Screen | None = None) ->
                                 optimizer steps, of a step and in all
     tokens                      of a prompt, of a step at most and as expected, of the longest row
     memory                      bytes at the worst moment, by what holds them (`learners.memory`), and what there is
-    seconds                     of a step (play, learn), and of the stage
+    seconds                     of a step (play, learn) with attempts as long as they are now, of one whose attempts
+                                are all as long as they may be ("step_at_most"), and of the stage
     valid                       where something does not divide: the nearest numbers that do
     settings                    [{"path", "value", "from": "recipe", "default", "--set" or "at_scale"}]
 
@@ -71,9 +72,7 @@ def explained(order: Order, price: float = 0.0, screen: Screen | None = None) ->
     check_effects(recipe.arms, order.settings, profile, arm)
     spec, warm = _there(recipe.model, order.seed)
     stages = copy.deepcopy([*recipe.evaluate, *recipe.arms[arm]])
-    stages = [
-        replace(s, models={n: _there(m, order.seed)[0] for n, m in added(s).items()}) if added(s) else s for s in stages
-    ]
+    stages = [_with_models(stage, order.seed) for stage in stages]
     told, notes, speed = [], [], 0.0
     with undisturbed(), tempfile.TemporaryDirectory(prefix="whet-explain-") as folder:
         lms = {"policy": make(spec, order.seed, profile, screen)}
@@ -113,6 +112,12 @@ def explained(order: Order, price: float = 0.0, screen: Screen | None = None) ->
             "notes": notes,
         }
     )
+
+
+def _with_models(stage: Any, seed: int) -> Any:
+    """A stage whose further models can be built at once."""
+    given = {name: _there(spec, seed)[0] for name, spec in added(stage).items()}
+    return replace(stage, models=given) if given else stage
 
 
 def _there(spec: Any, seed: int) -> tuple[Any, list[str]]:
@@ -166,13 +171,17 @@ def _played(run: Run, stage: RL, folder: Path, cold: bool) -> dict[str, Any]:
             "attempt_expected": length,
             "longest_row": longest_row(case, stage),
         },
-        "memory": _memory(run, stage, case),
+        "memory": _memory(run, stage, case, int(attempts * length + count * prompt)),
     }
     if measured:
         play, learn = measured["play"], measured["learn"]
         scale = length / measured["length"] if measured["length"] and expected else 1.0
         step = scale * (play + learn)
-        said["seconds"] = {"play": scale * play, "learn": scale * learn, "step": step, "stage": step * stage.steps}
+        longest = max((d.max_tokens for d in case.decodings), default=length) * _most(stage.rollout, "turns")
+        said["seconds"] = {
+            **{"play": scale * play, "learn": scale * learn, "step": step, "stage": step * stage.steps},
+            "step_at_most": step * max(1.0, longest / max(length, 1.0)),
+        }
         said["speed"] = measured["length"] * attempts / play if play else 0.0
         said["scaled"] = measured["scaled"]
     return said
@@ -258,8 +267,8 @@ def _valid(name: str, train: Train, groups: int, group: int, run: Run) -> Iterat
         )
 
 
-def _memory(run: Run, stage: RL, case: Case) -> dict[str, Any]:
-    """Bytes of the model that needs most."""
+def _memory(run: Run, stage: RL, case: Case, tokens: int) -> dict[str, Any]:
+    """Bytes of the model that needs most: with `tokens` in a step, and with as many as there may be ("at_most")."""
     copies = sum(isinstance(spec, (Copy, Follow, Start)) for spec in added(stage).values()) + int(stage.ahead)
     found: dict[str, Any] = {}
     for name, train in at(stage, 0).train.items():
@@ -267,10 +276,12 @@ def _memory(run: Run, stage: RL, case: Case) -> dict[str, Any]:
             continue
         lm = copy.deepcopy(run.lms[name])  # a learner says of a model's weights which of them learn
         learner = Local(lm, run.machine, **train.adamw)
-        needed = learner.memory(longest_row(case, stage), tokens_of_a_step(case, stage), copies)
+        longest = longest_row(case, stage)
+        needed = learner.memory(longest, max(tokens, longest), copies)
         if needed.total > found.get("total", 0):
-            found = {**asdict(needed), "total": needed.total, "model": name}
-            found["micro_tokens"] = learner.micro_tokens(longest_row(case, stage))
+            most = learner.memory(longest, tokens_of_a_step(case, stage), copies).total
+            found = {**asdict(needed), "total": needed.total, "at_most": most, "model": name}
+            found["micro_tokens"] = learner.micro_tokens(longest)
     return found | {"there": memory_of(str(run.lms["policy"].device))}
 
 

@@ -80,7 +80,8 @@ def _rows(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "tokens of a prompt, of an attempt", f"{tokens['prompt']:.0f}, about {tokens['attempt_expected']:.0f}"
         yield "tokens of a step", f"about {tokens['step_expected']:,.0f}, at most {tokens['step_at_most']:,}"
         yield "tokens of a micro-batch", f"{memory.get('micro_tokens', 0):,}"
-        yield "memory", f"{memory.get('total', 0) / 2**20:,.0f} MiB of {memory['there'] / 2**20:,.0f}"
+        total, most, there = (memory.get(name, 0) / 2**20 for name in ("total", "at_most", "there"))
+        yield "memory", f"{total:,.0f} MiB, at most {most:,.0f}, of {there:,.0f}"
         yield "steps", f"{stage['steps']:,}"
     else:
         for name in ("steps", "attempts", "tokens"):
@@ -88,6 +89,7 @@ def _rows(stage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield name, f"{stage[name]:,.0f}"
     if seconds and "play" in seconds:
         yield "seconds of a step: play, learn", f"{seconds['play']:.3g}, {seconds['learn']:.3g}"
+        yield "seconds of a step of longest attempts", f"{seconds['step_at_most']:.3g}"
     if seconds:
         yield "in all", _time(seconds["stage"])
 

@@ -215,8 +215,9 @@ def _verdicts(scored: Scored) -> list[bool] | None:
     for words in scored.outcomes.values():
         if {"right", "parsed", "wrong", "unparseable", "timed out", "crashed"} & set(words[:-1]):
             return [word in ("right", "parsed") for word in words[:-1]]
-    if "correct" in scored.terms and not scored.terms["correct"].isnan().all():
-        return (scored.terms["correct"][:-1] >= 1).tolist()
+    values = scored.terms["correct"].tolist() if "correct" in scored.terms else []
+    if values and set(values) <= {0.0, 1.0}:  # others are grades, of which none need reach 1
+        return [value == 1 for value in values[:-1]]
     return None
 
 

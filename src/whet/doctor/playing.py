@@ -145,7 +145,7 @@ def staleness(case: Case) -> Iterator[Finding]:
             )
 
 
-def _movable(lm: LM) -> list[Tensor]:
+def _movable(lm: LM) -> Sequence[Tensor]:
     """Few weights that learn and change what the model says: an adapter's, or norms and biases."""
     learned = list(lm.learned().items())
     if lm.adapter is not None:
