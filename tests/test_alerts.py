@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import math
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 import torch
 from helpers.model_small import shaken
 from helpers.runs import SMALL, Warnings, go, metrics, sums, text_of
+from rich.console import Console
 
 from whet.alerts import Alert, Alerts
 from whet.callbacks.second_verifier import SecondVerifier
@@ -21,6 +23,7 @@ from whet.objectives.clip import Clip
 from whet.rollouts.sample import Sample
 from whet.run import Run, Save
 from whet.scoring import Weighted
+from whet.screen import BarScreen, LineScreen
 from whet.stages.learning import Train
 from whet.stages.rl import RL
 from whet.types import Decoding, Group
@@ -149,3 +152,18 @@ def test_a_resumed_run_alerts_as_if_it_had_not_been_stopped(tmp_path: Path) -> N
 
 def test_thresholds_are_no_part_of_what_a_recipe_is() -> None:
     assert describe(STAGE) == describe(replace(STAGE, alerts=Alerts(gap=1.0)))
+
+
+def test_a_screen_says_an_alert_again_and_a_warning_once() -> None:
+    for kind in (LineScreen, BarScreen):
+        console = Console(file=io.StringIO(), width=200)
+        screen = kind(console)
+        for step in (3, 40):
+            screen.alert(f"step {step}: KL: it [jumped]")
+            screen.warn(f"step {step}: no update")
+        said = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        assert said == [
+            "alert: step 3: KL: it [jumped]",
+            "warning: step 3: no update",
+            "alert: step 40: KL: it [jumped]",
+        ]
