@@ -125,12 +125,12 @@ def test_alerts_stand_in_the_log_and_are_said_once(tmp_path: Path) -> None:
     assert "reward std" not in found[0] and all("reward std" in step for step in found[1:])
     assert all("length" in step for step in found)
     assert any("hidden verifier" in step for step in found)
-    said = [text for text in screen.said if text.startswith("alert: ")]
+    said = screen.alerts
     assert [text for text in said if "reward std" in text] == [
-        "alert: step 1: reward std: no group has rewards that differ, so nothing is learned; every attempt is right: "
+        "step 1: reward std: no group has rewards that differ, so nothing is learned; every attempt is right: "
         "the problems are too easy by now"
     ]
-    assert sum("length" in text.split(": ")[2] for text in said) == 1
+    assert sum("length" in text.split(": ")[1] for text in said) == 1
 
 
 def test_a_resumed_run_alerts_as_if_it_had_not_been_stopped(tmp_path: Path) -> None:
