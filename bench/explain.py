@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-STEPS = 8  # attempts grow longer as the policy learns, and what is predicted is a step as it is now
+STEPS = 6  # attempts grow longer as the policy learns, and what is predicted is a step as it is now
 MODELS = {"S": (128, 4), "M": (256, 6)}  # width, layers
 TIERS = ("fast", "reference")
 RECIPE = """
