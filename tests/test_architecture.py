@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1] / "src" / "whet"
 
 # Each floor may import floors below it and its own; the component folders may not import one another.
 FLOORS: list[set[str]] = [
-    {"types", "randomness", "schedule", "ahead", "idle", "files", "building", "workers"},
+    {"types", "randomness", "schedule", "ahead", "alerts", "idle", "files", "building", "workers"},
     {"scoring", "batching", "describe", "inventory"},
     {"models", "verifiers", "sandbox", "machines"},
     {"tools"},
@@ -33,6 +33,9 @@ FLOORS: list[set[str]] = [
         "evaluating",
         "comparing",
         "playing",
+        "explaining",
+        "effects",
+        "replaying",
         "probes",
         "auditing",
         "outline",
@@ -40,6 +43,7 @@ FLOORS: list[set[str]] = [
         "screen",
         "reproduce",
         "stamps",
+        "doctor",
         "catalogue",
         "view",
         "commands",

@@ -128,7 +128,7 @@ class Plain:
         self.left = left(self.out)
 
     def words(self, out: Path) -> list[str | Path]:
-        return ["run", self.recipe, "--set", f"ahead={self.ahead}", "--out", out]
+        return ["run", self.recipe, "--no-doctor", "--set", f"ahead={self.ahead}", "--out", out]
 
     def env(self, name: str) -> dict[str, str]:
         """A cache of its own for every run, so that each makes its model itself."""

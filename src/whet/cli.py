@@ -14,10 +14,13 @@ import typer
 from whet.commands import (
     audit,
     compare,
+    doctor,
     evaluate,
+    explain,
     list_recipes,
     play,
     push,
+    replay,
     report,
     reproduce,
     resume,
@@ -62,7 +65,10 @@ app.command("run")(run.run_recipe)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate_model)
 app.command("compare")(compare.compare)
+app.command("replay")(replay.replay)
 app.command("play")(play.play)
+app.command("doctor")(doctor.doctor)
+app.command("explain")(explain.explain)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("push")(push.push)

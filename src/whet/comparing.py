@@ -24,9 +24,10 @@ from whet.files import plain, read_json
 from whet.machines.profile import Machine, cpu
 from whet.metrics.coverage import coverage, crossing
 from whet.metrics.evaluation import per_problem
+from whet.metrics.seeds import means
 from whet.metrics.versus import estimate, holm, versus
 from whet.models.pretrained import Pretrained
-from whet.report import is_share
+from whet.report import cell, is_share
 from whet.rewards.named import named
 from whet.rollouts.sample import Sample
 from whet.scoring import Weighted
@@ -249,9 +250,9 @@ def _sides(arms: Sequence[Arm], values: Mapping[Member, Mapping[str, np.ndarray]
 
 def compared(measured: Measured, level: float = 0.95) -> dict[str, Any]:
     """{"problems", "attempts", "level", "sides": [{"name", "places", "seeds", "metrics": {metric: {"value", "low",
-    "high"}}}], "pairs": [{"of", "than", "metric", "value", "low", "high", "p", "p_holm", "effect", "wins", "ties",
-    "losses", "unit", "settled", "seeds", "problems", "needed", "verdict"}], "coverage": [{"of", "than", "both",
-    "gained", "lost", "neither", "p", "crossing"}], "notes"}, all JSON values.
+    "high"}}, "by_seed": {metric: [S]}}], "pairs": [{"of", "than", "metric", "value", "low", "high", "p", "p_holm",
+    "effect", "wins", "ties", "losses", "unit", "settled", "seeds", "problems", "needed", "verdict"}], "coverage":
+    [{"of", "than", "both", "gained", "lost", "neither", "p", "crossing"}], "notes"}, all JSON values.
 
     Every side against the first. With m of them the intervals of the pairs have the level 1 - (1 - level) / m, so that
     all hold together as often as one would (Bonferroni), and "p_holm" is adjusted alike. The verdict goes by the
@@ -277,6 +278,7 @@ def compared(measured: Measured, level: float = 0.95) -> dict[str, Any]:
             "places": [member.place for member in side.arm.members],
             "seeds": [member.seed for member in side.arm.members],
             "metrics": {metric: _estimated(metric, x, level) for metric, x in side.values.items()},
+            "by_seed": {metric: means(x) for metric, x in side.values.items()},
         }
         for side in measured.sides
     ]
@@ -332,6 +334,21 @@ def _paired_rows(first: Arm, other: Arm) -> tuple[tuple[list[int], list[int]], l
     notes = [f"{first.name} and {other.name}: seeds {left} are on one side only and left out"] if left else []
     notes += [alone] if len(shared) == 1 else []
     return ([a.index(seed) for seed in shared], [b.index(seed) for seed in shared]), notes
+
+
+def by_seed(told: Mapping[str, Any], metric: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Arms by seeds, of a comparison: the header, and a row for every side with its mean in each seed and over all.
+    No rows where no side has more than one seed."""
+    sides = told["sides"]
+    seeds = sorted({seed for side in sides for seed in side["seeds"] if seed is not None})
+    if all(len(side["seeds"]) < 2 for side in sides):
+        return (), []
+    rows = []
+    for side in sides:
+        held = dict(zip(side["seeds"], side["by_seed"][metric], strict=True))
+        cells = ["" if held.get(seed) is None else cell(metric, {"value": held[seed]}) for seed in seeds]
+        rows.append((side["name"], *cells, cell(metric, side["metrics"][metric])))
+    return (metric, *(f"seed {seed}" for seed in seeds), "all"), rows
 
 
 def wanted(pair: Mapping[str, Any]) -> str:

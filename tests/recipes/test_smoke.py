@@ -88,7 +88,7 @@ def _finite_metrics(out: Path, stages: Any) -> None:
     assert len(lines) == sum(stage.steps for stage in stages if hasattr(stage, "steps"))
     for line in lines:
         alone = {"reward/std"} if line.get("attempts") == line.get("groups") else set()  # one attempt has no deviation
-        numbers = {name: value for name, value in line.items() if name not in {"stage", *alone}}
+        numbers = {name: value for name, value in line.items() if name not in {"stage", "alerts", *alone}}
         assert all(value is not None and math.isfinite(value) for value in numbers.values()), numbers
 
 

@@ -81,7 +81,7 @@ def compare(
 
 
 def _show(told: Mapping[str, Any]) -> None:
-    from whet.comparing import wanted
+    from whet.comparing import by_seed, wanted
     from whet.report import cell, p_value
     from whet.screen import show_table
 
@@ -92,6 +92,9 @@ def _show(told: Mapping[str, Any]) -> None:
     runs = ", ".join(f"{side['name']}: {len(side['places'])}" for side in told["sides"] if len(side["places"]) > 1)
     caption = f"{told['problems']} problems, {told['attempts']} attempts at each; {percent} intervals"
     show_table(console, ("metric", *names), rows, caption + (f"; seeds of {runs}" if runs else ""))
+    header, table = by_seed(told, metrics[0])
+    if table:
+        show_table(console, header, table, f"arms by seeds; {percent} intervals over both; --json has every metric")
     for name in names[1:]:
         chosen = [pair for pair in told["pairs"] if pair["of"] == name]
         rows = [
