@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from whet.view.curves import MOST, number, one, several, spark, stages, thin
+from whet.view.curves import MOST, added, number, one, several, spark, stages, thin
 
 
 def line(step: int, **metrics: object) -> dict[str, object]:
@@ -43,6 +43,12 @@ def test_seeds_of_an_arm_are_a_mean_in_a_band() -> None:
     (chart,) = several(arms)
     assert chart["x"] == [0, 1]
     assert chart["series"] == [{"label": "a", "y": [0.25, 1.0], "low": [0.0, 1.0], "high": [0.5, 1.0]}]
+
+
+def test_what_the_log_does_not_have_is_added_by_step_unless_it_is_zero_throughout() -> None:
+    log = [line(0, loss=1.0), line(1, loss=2.0)]
+    assert [x.get("staleness") for x in added(log, "staleness", {1: 0.5})] == [None, 0.5]
+    assert added(log, "staleness", {0: 0.0, 1: 0.0}) == log
 
 
 def test_arms_share_their_steps_and_a_single_seed_has_no_band() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from helpers.browsing import looking, serving
 from helpers.commands import finish
+from view.conftest import SMALL
 
 GROUP = "run=grpo-seed0&stage=1&step=3&slot=0&group=direct"
 PAGES = {
@@ -51,6 +52,16 @@ def test_one_run_is_exported_without_a_page_being_named(runs: Path, tmp_path: Pa
     out = tmp_path / "run.html"
     assert finish("view", runs / "quickstart" / "grpo-seed1", "--export", out, log=tmp_path / "log") == 0
     assert "grpo-seed1" in out.read_text() and "Reward, by term" in out.read_text()
+
+
+def test_runs_that_play_ahead_are_compared_by_their_staleness_too(runs: Path, tmp_path: Path) -> None:
+    made, out, log = tmp_path / "runs" / "ahead-seed0", tmp_path / "page.html", tmp_path / "log"
+    words = [word for setting in (*SMALL, "grpo.0.ahead=1") for word in ("--set", setting)]
+    assert finish("run", "quickstart", "--out", made, *words, log=log) == 0, log.read_text()
+    assert finish("view", made, "--export", out, "--page", "/compare?run=ahead-seed0", log=log) == 0, log.read_text()
+    assert "&#34;staleness&#34;, &#34;unit&#34;: &#34;updates&#34;" in out.read_text()
+    on_policy = ("view", runs / "quickstart" / "grpo-seed0", "--export", out, "--page", "/compare?run=grpo-seed0")
+    assert finish(*on_policy, log=log) == 0 and "&#34;staleness&#34;, &#34;unit" not in out.read_text()
 
 
 def test_the_link_of_a_page_gives_the_same_file(browser: Any, runs: Path) -> None:

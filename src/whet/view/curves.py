@@ -65,10 +65,15 @@ def stages(lines: Sequence[Line]) -> list[tuple[str, list[Line]]]:
     return [(label, _derived(part)) for label, part in segments(lines)]
 
 
-def one(lines: Sequence[Line], more: Mapping[str, Mapping[int, float]] | None = None) -> list[dict[str, Any]]:
-    """The charts of one stage: each metric a curve. `more`: {metric: {step: value}} that the log does not have."""
-    for metric, by in (more or {}).items():
-        lines = [{**line, metric: by[step]} if (step := line.get("step")) in by else line for line in lines]  # type: ignore
+def added(lines: Sequence[Line], metric: str, by: Mapping[int, float]) -> Sequence[Line]:
+    """The log with {step: value} of a metric that it does not have; as it is where all values are 0."""
+    if not any(by.values()):
+        return lines
+    return [{**line, metric: by[step]} if (step := line.get("step")) in by else line for line in lines]  # type: ignore
+
+
+def one(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """The charts of one stage: each metric a curve."""
     drawn, taken = [], set()
     for chart in CHARTS:
         metrics = [metric for metric in _metrics(lines) if chart.shows(metric)]

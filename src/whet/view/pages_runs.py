@@ -59,9 +59,7 @@ def run(site: Site, query: QueryParams) -> Page:
     usual = next((label for label in reversed(labels) if label.startswith("rl")), labels[-1] if labels else "")
     stage = query.get("stage", "") if query.get("stage", "") in labels else usual
     lines = next((lines for label, lines in parts if label == stage), [])
-    number = lines[-1].get("number") if lines else None
-    stale = staleness(site, told.name, number) if isinstance(number, int) else {}
-    drawn = curves.one(lines, {"staleness": stale} if any(stale.values()) else None)
+    drawn = curves.one(_aged(site, told.name, lines))
     values = {
         "told": told,
         "where": where(told),
@@ -77,11 +75,13 @@ def run(site: Site, query: QueryParams) -> Page:
     return Page("run.html", f"{plain(told.name)}", values, part="_live.html")
 
 
-def staleness(site: Site, name: str, stage: int) -> dict[int, float]:
-    """{step: updates between the weights that played it and the newest}."""
-    index = site.index(name)
+def _aged(site: Site, name: str, lines: Sequence[curves.Line]) -> Sequence[curves.Line]:
+    """The log of a stage with its staleness: updates between the weights that played a step and the newest."""
+    if not lines or not isinstance(lines[-1].get("number"), int):
+        return lines
     sql = "SELECT step, avg(step - version) AS age FROM attempts WHERE stage = ? AND version >= 0 GROUP BY step"
-    return {row["step"]: row["age"] for row in index.ask(sql, [stage])}
+    found = site.index(name).ask(sql, [lines[-1]["number"]])
+    return curves.added(lines, "staleness", {row["step"]: row["age"] for row in found})
 
 
 def compare(site: Site, query: QueryParams) -> Page:
@@ -93,7 +93,7 @@ def compare(site: Site, query: QueryParams) -> Page:
     arms: dict[str, list[Told]] = {}
     for run in told:
         arms.setdefault(run.same_arm, []).append(run)
-    logs = {arm: [_last_stage(run) for run in of] for arm, of in arms.items()}
+    logs = {arm: [_compared(site, run) for run in of] for arm, of in arms.items()}
     drawn = curves.several(logs)
     values = {
         "arms": {arm: [run.name for run in of] for arm, of in arms.items()},
@@ -137,6 +137,12 @@ def _results(arms: Mapping[str, Sequence[Told]]) -> list[tuple[str, list[str]]]:
             cells.append(f"{sum(known) / len(known):.4g} ({len(known)} run{'s' * (len(known) > 1)})" if known else "")
         rows.append((metric, cells))
     return rows
+
+
+def _compared(site: Site, run: Told) -> Sequence[curves.Line]:
+    """The log of its last RL stage; rollouts are read only of a run that plays ahead, all others have no staleness."""
+    ahead = any(path.rpartition(".")[2] == "ahead" and value != "0" for path, value in flat(run.recipe).items())
+    return _aged(site, run.name, _last_stage(run)) if ahead else _last_stage(run)
 
 
 def _last_stage(run: Told) -> Sequence[curves.Line]:
