@@ -196,9 +196,9 @@ def test_a_run_that_was_killed_and_resumed_shows_every_step_once(recipe: Path, t
     words = ["run", recipe, "--no-doctor", "--track", "tensorboard", "--out"]
     assert commands.finish(*words, whole, log=log, env=env) == 0, log.read_text()
     count = int((tmp_path / "count").read_text())
-    # Half-way in what it writes it is among its steps.
+    # At two thirds of what it writes it is among its steps.
     env["WHET_CACHE"] = str(tmp_path / "another")  # so that it writes just as much before
-    assert commands.finish(*words, killed, log=log, env=env, die=count // 2) == -9
+    assert commands.finish(*words, killed, log=log, env=env, die=count * 2 // 3) == -9
     assert 2 < len((killed / "metrics.jsonl").read_text().splitlines()) < STEPS
     assert commands.finish("resume", killed, "--track", "tensorboard", log=log, env=env) == 0, log.read_text()
     for folder in (whole, killed):

@@ -63,7 +63,7 @@ def test_training_is_the_same_with_and_without_it(tmp_path: Path) -> None:
     )
 
     def own(line: dict[str, float]) -> dict[str, float]:
-        return {name: value for name, value in line.items() if not name.startswith(("hidden/", "time/"))}
+        return {name: value for name, value in line.items() if not name.startswith(("hidden/", "time/", "alerts"))}
 
     assert len(with_) == 4 and [own(line) for line in with_] == [own(line) for line in without]
     assert not any(name.startswith("hidden/") for line in without for name in line)

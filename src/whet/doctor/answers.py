@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from whet.batching import collate
+from whet.describe import walk
 from whet.doctor.case import Case
 from whet.doctor.finding import Finding
 from whet.doctor.playing import learns
 from whet.schedule import at
 from whet.scoring import judged, totals
-from whet.types import Group, Problem, Scored, Trajectory
+from whet.types import Group, Problem, Row, Scored, Trajectory
 
 _GOLDS = 8  # our choice: problems whose gold answers are judged
 _CUT = 0.9  # our choice: share of attempts that are cut off
@@ -35,9 +36,9 @@ def limit(case: Case) -> Iterator[Finding]:
         best = [attempt for attempt, good in zip(scored.group.trajectories, right, strict=False) if good]
         if not best:
             continue
-        written = min(int(attempt.rows[-1].trained.sum()) for attempt in best)
-        prompt = int((~best[0].rows[-1].trained).sum())
-        room.append((written, min(most, lm.context - prompt)))
+        rows = min((_longest(case, attempt) for attempt in best), key=lambda row: int(row.trained.sum()))
+        written = int(rows.trained.sum())
+        room.append((written, min(most, lm.context - (len(rows) - written))))
     short = [(needed, there) for needed, there in room if needed > there]
     if short:
         needed, there = min(short)
@@ -48,6 +49,13 @@ def limit(case: Case) -> Iterator[Finding]:
             "raise Decoding.max_tokens" if there == most else "take a model with a longer context",
             "error" if len(short) == len(room) else "warning",
         )
+
+
+def _longest(case: Case, attempt: Trajectory) -> Row:
+    """Of the rows in which the rollout would have written it, the one with the most to write."""
+    cut = next((part.rows for _, part in walk(case.stage.rollout) if callable(getattr(part, "rows", None))), None)
+    rows = (cut(attempt) if cut else attempt).rows
+    return max(rows, key=lambda row: int(row.trained.sum()))
 
 
 def ending(case: Case) -> Iterator[Finding]:
@@ -165,10 +173,15 @@ def golds(case: Case) -> tuple[Scored, ...]:
 
 
 def _scored(case: Case, texts: Sequence[tuple[Problem, Sequence[str]]]) -> list[Scored]:
-    groups = [
-        Group(problem, tuple(_said(case, problem, text) for text in (*said, _BLANK))) for problem, said in texts if said
-    ]
     models, me = case.run.models(), at(case.stage, 0)
+
+    def written(problem: Problem, said: Sequence[str]) -> tuple[Trajectory, ...]:
+        every = [_said(case, problem, text) for text in (*said, _BLANK)]
+        # a track reads with a model, which can not read beyond its context
+        return tuple(one for one in every if not me.tracks or len(one.rows[-1]) <= case.lm.context)
+
+    made = [(problem, written(problem, said)) for problem, said in texts if said]
+    groups = [Group(problem, attempts) for problem, attempts in made if len(attempts) > 1]
 
     async def score() -> list[Scored]:
         seen = groups
