@@ -30,6 +30,35 @@ class Fall:
 
 
 @dataclass(frozen=True)
+class EarlyRise:
+    """The mean of a metric over the last `window` steps of the first third of those that have it, less that over the
+    first `window` of all; one number per run, above 0 where the metric rose early. Source: "d/c rises in the first
+    third" of the check of CoT-pass@k; the window is our choice. ValueError for a window below 1, and for a third that
+    is shorter than two windows, which would share steps."""
+
+    metric: str
+    window: int = 5
+
+    def __post_init__(self) -> None:
+        if self.window < 1:
+            raise ValueError(f"EarlyRise.window must be at least 1 step, got {self.window}")
+
+    @property
+    def name(self) -> str:
+        return f"rise of {self.metric} in the first third"
+
+    def __call__(self, folder: Path) -> np.ndarray:
+        values = _values(folder, self.metric)
+        third = values[: len(values) // 3]
+        if len(third) < 2 * self.window:
+            raise ValueError(
+                f"{folder / 'metrics.jsonl'} has {self.metric!r} in {len(values)} steps; a rise within a third of them "
+                f"between means of {self.window} needs {6 * self.window}"
+            )
+        return np.array([float(np.mean(third[-self.window :]) - np.mean(third[: self.window]))])
+
+
+@dataclass(frozen=True)
 class Peak:
     """The highest value of a training metric over all steps of all stages that have it, such as "memory/state"; one
     number per run. ValueError where none has it."""
