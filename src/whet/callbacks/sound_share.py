@@ -12,8 +12,8 @@ from whet.types import Scored
 
 @dataclass(frozen=True)
 class SoundShare:
-    """Notes in each step's metrics, over all n attempts that were played: with c of them right (`term` is 1 or more) and
-    d of these with right reasoning (`reasoned` is, too),
+    """Notes in each step's metrics, over all n attempts that were played, c of them right (`term` is 1 or more) and d
+    of these with right reasoning (`reasoned` is 1 or more, too):
 
     sound/share   d / c; left out where nothing is right
     sound/right   d / n

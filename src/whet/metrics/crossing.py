@@ -35,8 +35,8 @@ def crossing_between(
     {k: [P] or [S, P]}, paired by problem and by seed.
 
     The interval is that of percentiles of k* when problems, and seeds where there are several, are drawn with
-    replacement (Owen 2007, as in `metrics.seeds.over_seeds`). An end is one of the k that are known, so it is as fine as
-    those; and no crossing counts as one at infinity. k* is a jump of what was measured, so a wide interval is common.
+    replacement (Owen 2007, as in `metrics.seeds.over_seeds`). Its ends are among the k that are known, and no crossing
+    counts as one at infinity. k* is a jump of what was measured, so a wide interval is common.
     Source of k*: Yue et al. 2025, arXiv 2504.13837 (limit-of-rlvr); the interval is our choice. ValueError if shapes
     differ or no k is common.
     """

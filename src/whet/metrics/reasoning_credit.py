@@ -16,9 +16,9 @@ from whet.randomness import generator
 
 def reasoning_credit(p: float, a: float, b: float) -> tuple[float, float]:
     """(E[A | right reasoning], E[A | wrong reasoning]) = ((1 - p)(a - b) / s, -p (a - b) / s) for groups without end,
-    with mu = p a + (1 - p) b and s = sqrt(mu (1 - mu)): E[r | right] - mu = (1 - p)(a - b). Right reasoning is pushed up
-    where it leads to right answers more often than wrong reasoning does, a > b, and pushed down where a < b; both are
-    0 for a = b, and where all rewards are equal (s = 0). ValueError for a probability outside [0, 1]."""
+    with mu = p a + (1 - p) b and s = sqrt(mu (1 - mu)): E[r | right] - mu = (1 - p)(a - b). Right reasoning is pushed
+    up where it leads to right answers more often than wrong reasoning does, a > b, and down where a < b; both are 0 for
+    a = b, and where all rewards are equal (s = 0). ValueError for a probability outside [0, 1]."""
     _check(p, a, b)
     mu = p * a + (1 - p) * b
     if not 0 < mu < 1:
@@ -29,10 +29,9 @@ def reasoning_credit(p: float, a: float, b: float) -> tuple[float, float]:
 
 def sampled_credit(p: float, a: float, b: float, group: int, groups: int, seed: int = 0) -> tuple[float, float]:
     """The same as means over `groups` drawn groups of `group` replies, A = (r - mean(r)) / std(r) within each (the
-    population's std, as in `advantages.group_mean.GroupMean`), 0 in groups of equal rewards. NaN for a kind of reasoning
-    that nobody drew. It comes near `reasoning_credit` as groups grow; small ones keep its sign, as a reply's own reward
-    is in the mean that it is compared with, and some of them have nothing to tell. ValueError as above, and for counts
-    below 1."""
+    population's std, as in `advantages.group_mean.GroupMean`), 0 in groups of equal rewards. NaN for a kind of
+    reasoning that nobody drew. It comes near `reasoning_credit` as groups grow. Small ones keep its sign, though some
+    have nothing to tell. ValueError as above, and for counts below 1."""
     _check(p, a, b)
     if min(group, groups) < 1:
         raise ValueError(f"sampled_credit needs a group and groups of at least 1, got {group} and {groups}")

@@ -13,10 +13,10 @@ from whet.types import Group, Judged, Problem, Trajectory, Turn
 
 @dataclass(frozen=True)
 class Reasoned:
-    """value_g = 1 if the verifier calls what attempt g wrote in its thinking tag `tag` right, given the question; else 0,
+    """value_g = 1 if the verifier calls right what attempt g wrote inside its tag `tag`, given the question; else 0,
     and NaN for a failure of ours, as with `rewards.verified.Verified`.
 
-    `verifier` compares the reasoning with the question, which is the problem's last message, and never sees the answer:
+    `verifier` gets the reasoning and {"question": the problem's last message} as JSON, and never sees the answer:
     "steps" wants every step of arithmetic true, and all of them there. Beside a term for the answer it is what
     CoT-pass@k counts: "Reinforcement Learning with Verifiable Rewards Implicitly Incentivizes Correct Reasoning in Base
     LLMs" (Wen et al. 2025, arXiv 2506.14245), there by a language model as judge. An attempt without a thought is
@@ -32,7 +32,7 @@ class Reasoned:
 
     async def __call__(self, group: Group) -> Judged:
         thoughts = tuple(_thought(trajectory, self.tag) for trajectory in group.trajectories)
-        asked = replace(group.problem, answer=_question(group.problem))
+        asked = replace(group.problem, answer={"question": _question(group.problem)})
         return await Verified(self.verifier, "all", self.options)(replace(group, problem=asked, trajectories=thoughts))
 
 

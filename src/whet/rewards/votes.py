@@ -31,10 +31,10 @@ def combined(verdicts: Tensor, rule: Rule) -> Tensor:
 class Votes:
     """value_g = `combined` over `terms` of [term(attempt g) >= `least`], by `rule`.
 
-    How a judge that errs is asked several times: "any" lets false praise through as often as one of J judges errs, "all"
-    false blame, and "majority" needs half of them to err at once. Source: the any-, all- and majority-correct CoT-pass@k
-    of Wen et al. 2025, arXiv 2506.14245. The terms may be judges of different prompts or models; where one asks models,
-    call it with (models, group). Raises ValueError without terms and for another rule.
+    How judges that err are asked together: with "any", one that errs is enough for false praise, with "all" for false
+    blame, and with "majority" more than half have to err at once. Source: the any-, all- and majority-correct
+    CoT-pass@k of Wen et al. 2025, arXiv 2506.14245. The terms may be judges of different prompts or models; where one
+    asks models, call it with (models, group). Raises ValueError without terms and for another rule.
     """
 
     terms: Sequence[Term | AskingTerm] = (Flipped(call=0), Flipped(call=1), Flipped(call=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from whet.verifiers.gold import BadGold
@@ -14,7 +15,8 @@ State = tuple[tuple[int, ...], tuple[str, ...]]  # what is left of the question:
 
 
 def verify(answer: str, gold: str) -> str:
-    """Says "right" iff `answer`, steps such as "3*4=2;2+5=7", works out `gold`, a question such as "(3*4+5) mod 10=?".
+    """Says "right" iff `answer`, steps such as "3*4=2;2+5=7", works out the question of `gold`, which is JSON such as
+    {"question": "(3*4+5) mod 10=?"}.
 
     Steps stand between semicolons or line ends. Each takes two neighbours of what is left of the question whose
     operation the rules of arithmetic allow next, and puts their result in their place: modulo what the question says,
@@ -23,11 +25,11 @@ def verify(answer: str, gold: str) -> str:
     number was then given as the answer is for another verifier. Blank text, and anything that is no step, is
     "unparseable".
 
-    Raises BadGold for a question of another kind, or of more than 16 numbers.
+    Raises BadGold for another gold, a question of another kind, and one of more than 16 numbers.
     """
-    asked = _QUESTION.fullmatch(gold.strip())
+    asked = _QUESTION.fullmatch(_question(gold))
     if not asked:
-        raise BadGold(f'steps are checked against a question such as "(3*4+5) mod 10=?", got {gold!r}')
+        raise BadGold(f'steps are checked against {{"question": "(3*4+5) mod 10=?"}} and its like, got {gold[:80]!r}')
     numbers, signs = re.findall(r"\d+", asked[1]), re.findall(r"[-+*]", asked[1])
     modulus = int(asked[2] or 0)
     if len(numbers) > _NUMBERS or (asked[2] is not None and modulus < 2):
@@ -45,6 +47,16 @@ def verify(answer: str, gold: str) -> str:
         if not left:
             return "wrong"
     return "right" if any(len(numbers) == 1 for numbers, _ in left) else "wrong"
+
+
+def _question(gold: str) -> str:
+    """Nothing where there is none."""
+    try:
+        held = json.loads(gold)
+    except ValueError:
+        return ""
+    asked = held.get("question") if isinstance(held, dict) else None
+    return asked.strip() if isinstance(asked, str) else ""
 
 
 def _taken(state: State, a: int, sign: str, b: int, result: int) -> list[State]:
