@@ -74,6 +74,7 @@ def test_measures_of_a_run(tmp_path: Path) -> None:
     assert Counted(2)(made).tolist() == pytest.approx([0.5, 0, 0])
     assert Counted(1, term="")(made).tolist() == [0.75, 0.25, 0]
     assert Counted(1, when="before")(made).tolist() == [0.25, 0, 0.5]
+    assert Counted(0)(made).tolist() == [1, 0, 0] and Counted(0).name == "CoT-pass@all"
     assert Counted(4, term="strict")(made).tolist() == [0, 0, 0]
     assert np.array_equal(SoundShare()(made), [1 / 3, 0, NAN], equal_nan=True)
     assert [Reached(who)(made).tolist() for who in ("both", "only before", "only after", "neither")] == [  # type: ignore[arg-type]

@@ -42,6 +42,7 @@ def sound_share(correct: np.ndarray, both: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class Counted:
     """pass@k, [P], before or after training, of what `term` finds right, too: CoT-pass@k; without `term`, of answers.
+    k = 0 is all attempts of the evaluation.
 
     Source: Wen et al. 2025, arXiv 2506.14245: 1 - C(n - d, k) / C(n, k), d <= c of n attempts with right reasoning and
     right answer. ValueError where there is no such evaluation or term, and for a k above the attempts."""
@@ -54,12 +55,13 @@ class Counted:
     @property
     def name(self) -> str:
         by = "" if self.term in (TRACED, "") else f" by {self.term}"
-        what = f"{'CoT-' if self.term else ''}pass@{self.k}{by}"
+        what = f"{'CoT-' if self.term else ''}pass@{self.k or 'all'}{by}"
         return _named(what, self.evaluation) + (" before" if self.when == "before" else "")
 
     def __call__(self, folder: Path) -> np.ndarray:
         found = _attempts(folder, self.when, self.evaluation, self.term)
-        return per_problem(found, ks=(self.k,))[f"pass@{self.k}"]
+        k = self.k or found.shape[1]
+        return per_problem(found, ks=(k,))[f"pass@{k}"]
 
 
 @dataclass(frozen=True)
