@@ -1,4 +1,4 @@
-"""The small model on which cot-passk and limit-of-rlvr are judged both. It adds modulo 10 in written steps, learned from
+"""The small model on which cot-passk and limit-of-rlvr are judged. It adds modulo 10 in written steps, learned from
 traces of which three of ten have a step that is wrong and end in the right answer nevertheless. With ten answers there
 are, a guess is often right.
 """
@@ -49,14 +49,14 @@ def slipped(problem: Problem) -> str:
 
 
 def chains(few: float) -> Mixture:
-    """Chains of up to four numbers, a share `few` of them, and of five and six."""
-    sums = {name: ChainSum(terms=terms, largest=5, modulus=10) for name, terms in (("few", (2, 4)), ("many", (5, 6)))}
+    """Chains of three and four numbers, a share `few` of them, and of five and six."""
+    sums = {name: ChainSum(terms=terms, largest=5, modulus=10) for name, terms in (("few", (3, 4)), ("many", (5, 6)))}
     return Mixture(sums, {"few": few, "many": 1 - few})
 
 
 task = chains(0.5)
 noisy = Restyled(chains(0.9), {"told": told, "slipped": slipped}, {"told": 0.7, "slipped": 0.3})
-tiny = TinyQwen(width=96, layers=3, context=64, alphabet="0123456789+-()=?; mod")
+tiny = TinyQwen(width=96, layers=3, context=72, alphabet="0123456789+-()=?; mod")
 learn = Train(Likelihood(), lr=Linear(5e-3, 5e-4, WARM), warmup=20, betas=(0.9, 0.98))
 base = Made(tiny, [SFT(noisy, steps=WARM, problems=32, train=learn)])
 
