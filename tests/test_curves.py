@@ -78,7 +78,7 @@ def test_compare_says_from_which_k_on_a_side_has_caught_up_and_how_surely() -> N
     )
     (reached,) = compared(Measured(sides, 30, 16))["coverage"]
     assert reached["crossing"] == 4 and reached["crossing_share"] == 1
-    assert reached["crossing_low"] and reached["crossing_high"] == 8
+    assert (reached["crossing_low"], reached["crossing_high"]) == (4, 8)
     assert "from pass@4 on base has caught up (4 to 8; in 100 % of resamples at all)" in _reached(reached, 16)
 
 

@@ -10,14 +10,14 @@ rarely seen.
 
 from dataclasses import replace
 
-from whet.bounds import Above
+from whet.bounds import Above, Below
 from whet.claims import All
 from whet.metrics.measures import Before, Rise, pass_1
 from whet.metrics.reach import Counted, CrossingPoint, Perplexity, Reached
 from whet.models.derived import Start
 from whet.objectives.likelihood import Likelihood
 from whet.recipe import Paper, Recipe
-from whet.recipes._chains import STEPS, attempts, base, rl, task, terms
+from whet.recipes._chains import STEPS, answers, attempts, base, rl, task, terms
 from whet.rewards.fluency import Fluency
 from whet.schedule import Linear
 from whet.scoring import Weighted
@@ -25,19 +25,17 @@ from whet.stages.evaluate import Evaluate
 from whet.stages.learning import Train
 from whet.stages.sft import SFT
 
-K = 256
-reward = Weighted({**terms, "fluency": Fluency()}, {"reasoned": 0.0, "fluency": 0.0})
-test = Evaluate(task, replace(attempts, group=K), reward, problems=40, models={"start": Start()})
-hotter = replace(test.rollout, decoding=replace(attempts.decoding, temperature=1.3))  # what a sharp policy gets back
+K, TIE = 256, 0.01  # k as on the page; a gain below this is none, our choice
+test = Evaluate(task, replace(attempts, group=K), answers, problems=32)
+hotter = replace(
+    attempts, group=64, decoding=replace(attempts.decoding, temperature=1.3)
+)  # RL sharpens: undone by heat?
+read = Weighted({**terms, "fluency": Fluency()}, {"reasoned": 0.0, "fluency": 0.0})  # by the base
 learn = Train(Likelihood(), lr=Linear(1e-3, 1e-4, STEPS), warmup=5, betas=(0.9, 0.98))
 
 
-def lost(k: int, term: str = "") -> Rise:
-    """How far training has lowered pass@k."""
-    return Rise(Counted(k, term, "before"), Counted(k, term))
-
-
 def gained(k: int, term: str = "") -> Rise:
+    """What training has added to pass@k."""
     return Rise(Counted(k, term), Counted(k, term, "before"))
 
 
@@ -53,14 +51,18 @@ recipe = Recipe(
         "distill": [SFT(task, steps=STEPS, problems=32, train=learn)],
         "rl-early": [replace(rl, steps=STEPS // 4)],
     },
-    evaluate=[test],
+    evaluate=[
+        test,
+        replace(test, rollout=hotter, name="hot"),
+        Evaluate(task, replace(attempts, group=16), read, "read", problems=test.problems, models={"start": Start()}),
+    ],
     claim=All(
         [
             Above("rl", gained(1), 0.1),
-            Above("rl", lost(K), 0.0),
+            Below("rl", gained(K), TIE),
             Above("rl", CrossingPoint(crossed=True), 0.5),
             Above("distill", gained(K, "reasoned"), 0.0),
-            Above("rl", Rise(Perplexity(when="before"), Perplexity()), 0.0),
+            Above("rl", Rise(Perplexity(when="before", evaluation="read"), Perplexity(evaluation="read")), 0.0),
         ]
     ),
     measures=(
@@ -69,9 +71,10 @@ recipe = Recipe(
         CrossingPoint(),
         CrossingPoint("reasoned", crossed=True),
         *(Counted(0, term, when) for term in ("", "reasoned") for when in ("before", "after")),
+        *(Counted(0, "", when, "hot") for when in ("before", "after")),
         Reached("only before"),
         Reached("only after"),
-        Perplexity(),
+        Perplexity(evaluation="read"),
     ),
     at_scale={"train.policy.lr": 1e-6, "train.lr": 1e-6, "rollout.decoding.max_tokens": 8192},
 )
