@@ -123,7 +123,11 @@ def _reached(found: Mapping[str, Any], attempts: int) -> str:
     from whet.report import p_value
 
     p = "" if found["p"] is None else f"; p {p_value(found['p'])}"
-    caught = f"; from pass@{found['crossing']} on {found['than']} has caught up" if found["crossing"] else ""
+    caught = ""
+    if found["crossing"]:
+        ends = [f"{end:g}" if end else f"above {attempts}" for end in (found["crossing_low"], found["crossing_high"])]
+        share = f"in {100 * found['crossing_share']:.0f} % of resamples at all"
+        caught = f"; from pass@{found['crossing']} on {found['than']} has caught up ({' to '.join(ends)}; {share})"
     return (
         f"solved at least once in {attempts}: both {found['both']}, only {found['of']} {found['gained']}, "
         f"only {found['than']} {found['lost']}, neither {found['neither']}{p}{caught}"
