@@ -16,7 +16,7 @@ from whet.recipes._ladder import NAMES, base, plain, test
 from whet.stages.rl import RL, Tokens
 from whet.types import Curriculum
 
-uniform = replace(plain, steps=2 * plain.steps, until=Tokens(60_000))
+uniform = replace(plain, steps=2 * plain.steps, until=Tokens(200_000))
 
 
 def arm(curriculum: Curriculum) -> list[RL]:

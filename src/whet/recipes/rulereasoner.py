@@ -40,7 +40,7 @@ unseen = {name: Rules(name) for name in UNSEEN}
 task = Mixture(families)
 read = Mixture({**families, **unseen}, {**READ, **dict.fromkeys(UNSEEN, 0.4)})
 
-tiny = TinyQwen(width=96, layers=3, context=96, alphabet=SIGNS + "ysox")
+tiny = TinyQwen(width=96, layers=3, context=96, alphabet=SIGNS)
 learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 400), warmup=20, betas=(0.9, 0.98))
 base = Made(tiny, [SFT(read, steps=400, problems=48, train=learn)])
 

@@ -13,8 +13,8 @@ from whet.tasks.knights_knaves import Claim, solutions
 from whet.tasks.splits import drawn, pick, span, worked
 from whet.types import Problem
 
-LETTERS = "abcdefghijkl"
-SIGNS = "ABCDE0123456789>,;?!&|-+=<:~min" + LETTERS  # all that questions and solutions are written with
+LETTERS = "abcdefghij"
+SIGNS = "ABCDE0123456789>,;?!&|-+=<:~mnxyso" + LETTERS  # all that questions, solutions and answers are written with
 
 
 class Made(NamedTuple):
