@@ -34,7 +34,7 @@ def opposite(literal: str) -> str:
 
 def solve(family: str, asked: str) -> str:
     if family in ("chain", "both", "default", "negation"):
-        rules, facts, query = asked.removesuffix("?").split(";")
+        rules, facts = asked.removesuffix("?").split(";")
         made = []
         for rule in rules.split(","):
             left, _, right = rule.partition(">")
@@ -42,16 +42,19 @@ def solve(family: str, asked: str) -> str:
             made.append((set(left.split("&")), {unless} - {""}, end))
         known = closed(made, set(facts.split(",")))
         assert not {opposite(literal) for literal in known} & known
-        assert query in known or family != "negation" or opposite(query) in known
-        return "yes" if query in known else "no"
-    if family == "member":
-        given, formula, x = asked.removesuffix("?").split(";")
+        start = facts.split(",")[0]
+        new = known - set(facts.split(",")) | {start}
+        used = {x for needs, without, end in made if needs <= known and not without & known for x in needs}
+        (last,) = new - used  # what nothing follows from
+        return last
+    if family == "sets":
+        given, formula = asked.removesuffix("?").split(";")
         sets = {part[0]: set(part[2:]) for part in given.split(",")}
         found = sets[formula[0]]
         for sign, name in re.findall("([&|-])([A-E])", formula):
             other = sets[name]
             found = {"&": found & other, "|": found | other, "-": found - other}[sign]
-        return "yes" if x in found else "no"
+        return "".join(sorted(found)) or "0"
     if family == "rewrite":
         rules, text = asked.split(";")
         for rule in rules.split(","):
@@ -92,12 +95,6 @@ def test_every_answer_is_the_only_one_that_follows(family: str) -> None:
     for problem in problems(family):
         assert solve(family, question(problem)) == problem.answer, question(problem)
         assert problem.info["solution"].endswith(f"<answer>{problem.answer}</answer>")
-
-
-@pytest.mark.parametrize("family", ["chain", "negation", "default", "member", "both"])
-def test_yes_and_no_are_both_usual(family: str) -> None:
-    share = sum(problem.answer == "yes" for problem in problems(family)) / COUNT
-    assert 0.25 < share < 0.75
 
 
 @pytest.mark.parametrize("family", FAMILIES)

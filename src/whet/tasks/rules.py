@@ -1,4 +1,4 @@
-"""Families of small reasoning problems by rules, each with a notation of its own: "c>d,a>b,b>c;a;d?"."""
+"""Families of small reasoning problems by rules, each with a notation of its own: "c>d,a>b,b>c;a?"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from whet.tasks.splits import drawn, pick, span, worked
 from whet.types import Problem
 
 LETTERS = "abcdefghij"
-SIGNS = "ABCDE0123456789>,;?!&|-+=<:~mnxyso" + LETTERS  # all that questions, solutions and answers are written with
+SIGNS = "ABCDE0123456789>,;?!&|-+=<:~minx" + LETTERS  # all that questions, solutions and answers are written with
 
 
 class Made(NamedTuple):
@@ -25,24 +25,23 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """Problems of one `family`, of a number of steps drawn from `depth` (1 to 4); the answer is "yes" or "no", a letter
-    or a string, and the solution shows what follows at each step.
+    """Problems of one `family`, of a number of steps drawn from `depth` (1 to 4); the solution shows what follows at
+    each step, and its end is the answer.
 
-    - "chain": "a>b,b>c;a;c?", does c follow from a?
-    - "negation": "a>-b,-b>c;a;c?", the last one follows, or its opposite does.
-    - "default": "a>b!x;a,x;b?", b follows from a unless x is known.
-    - "member": "A=ab,B=bc;A&B;b?", is b in A and B (&), in one (|), in the first alone (-), from left to right?
+    - "chain": "a>b,b>c;a?", what follows last from a?
+    - "negation": "a>-b,-b>c;a?", with things that are not so.
+    - "default": "a>b!x,b>c!y;a,y?", b follows from a unless x is known, c from b unless y is: it ends at b.
+    - "both": "a&x>b,b&y>c;a,x?", every rule has a second premise: it ends at b.
+    - "sets": "A=ab,B=bc;A&B?", what is in A and B (&), in one (|), in the first alone (-), from left to right; 0 is
+      nothing.
     - "rewrite": "a>c,b>a;abb", every rule once, in order, on every letter: "cbb,caa".
-    - "order": "b<a,c<b;min?", who is the smallest?
-    - "table": "a=c,b=a,c=b;a+2", look up twice.
-    - "knights": "A:B-,B:A=B", A says that B lies, B that both are alike: roles in order, "+" for who tells the truth.
-      Which assignments fit is asked of `knights_knaves`; there are two people up to depth 2 and three beyond.
-    - "both": "a&b>c;a,b;c?", a chain whose every rule has a second premise.
-    - "largest": "b<a,c<b;max?".
-    - "inverse": "a=c,b=a,c=b;c-1", what leads there?
+    - "order": "b<a,c<b;min?", who is the smallest? "largest": "b<a,c<b;max?".
+    - "table": "a=c,b=a,c=b;a+2", look up twice. "inverse": "a=c,b=a,c=b;c-1", what leads there?
+    - "knights": "A:B-,B:A=B", A says that B lies, B that both are alike: roles in order, "+" for who tells the truth,
+      without steps. Which assignments fit is asked of `knights_knaves`; there are two people up to depth 2, else three.
 
-    Rules come in any order, with one or two that lead nowhere where the notation has room. Splits share no question.
-    Raises ValueError for an unknown family, or a depth outside 1 .. 4.
+    Rules come in any order, some of them lead nowhere. Splits share no question. Raises ValueError for an unknown
+    family, or a depth outside 1 .. 4.
     """
 
     family: str = "chain"
@@ -75,18 +74,11 @@ def _shuffled(rng: np.random.Generator, parts: Sequence[str]) -> list[str]:
     return [parts[int(k)] for k in rng.permutation(len(parts))]
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
-
-
 def _chain(rng: np.random.Generator, depth: int) -> Made:
     names = _shuffled(rng, LETTERS)
-    path, (x, y) = names[: depth + 1], names[-2:]
-    follows = bool(pick(rng, 0, 1))
-    rules = [f"{a}>{b}" for a, b in pairwise(path)] + [f"{x}>{y}"]
-    return Made(
-        f"{','.join(_shuffled(rng, rules))};{path[0]};{path[-1] if follows else y}?", "".join(path), _yes(follows)
-    )
+    path = names[: depth + 1]
+    rules = [f"{a}>{b}" for a, b in pairwise(path)] + [f"{names[-2]}>{names[-1]}"]
+    return _walked(rng, rules, path[:1], path)
 
 
 def _negation(rng: np.random.Generator, depth: int) -> Made:
@@ -95,8 +87,7 @@ def _negation(rng: np.random.Generator, depth: int) -> Made:
     path = [sign + name for sign, name in zip(signs, names, strict=True)]
     other = {"": "-", "-": ""}
     trap = f"{other[signs[-2]]}{names[-2]}>{other[signs[-1]]}{names[-1]}"  # its premise is false
-    rules = [f"{a}>{b}" for a, b in pairwise(path)] + [trap]
-    return Made(f"{','.join(_shuffled(rng, rules))};{path[0]};{names[-1]}?", "".join(path), _yes(not signs[-1]))
+    return _walked(rng, [f"{a}>{b}" for a, b in pairwise(path)] + [trap], path[:1], path)
 
 
 def _default(rng: np.random.Generator, depth: int) -> Made:
@@ -105,25 +96,33 @@ def _default(rng: np.random.Generator, depth: int) -> Made:
     blocked = pick(rng, 0, depth - 1) if pick(rng, 0, 1) else None
     rules = [f"{a}>{b}!{x}" for a, b, x in zip(path, path[1:], unless, strict=False)]
     known = other if blocked is None else unless[blocked]
-    steps = path if blocked is None else path[: blocked + 1]
-    return Made(
-        f"{','.join(_shuffled(rng, rules))};{path[0]},{known};{path[-1]}?", "".join(steps), _yes(blocked is None)
-    )
+    return _walked(rng, rules, [path[0], known], path if blocked is None else path[: blocked + 1])
 
 
-def _member(rng: np.random.Generator, depth: int) -> Made:
-    sets = ["".join(sorted(_shuffled(rng, LETTERS[:4])[:2])) for _ in range(depth + 1)]
+def _both(rng: np.random.Generator, depth: int) -> Made:
+    names = _shuffled(rng, LETTERS)
+    path, second = names[: depth + 1], names[depth + 1 : 2 * depth + 1]
+    missing = pick(rng, 0, depth - 1) if pick(rng, 0, 1) else None
+    rules = [f"{a}&{x}>{b}" for a, b, x in zip(path, path[1:], second, strict=False)]
+    known = [path[0], *(x for k, x in enumerate(second) if k != missing)]
+    return _walked(rng, rules, known, path if missing is None else path[: missing + 1])
+
+
+def _walked(rng: np.random.Generator, rules: Sequence[str], known: Sequence[str], path: Sequence[str]) -> Made:
+    return Made(f"{','.join(_shuffled(rng, rules))};{','.join(known)}?", "".join(path), path[-1])
+
+
+def _sets(rng: np.random.Generator, depth: int) -> Made:
+    sets = [set(_shuffled(rng, LETTERS[:4])[:2]) for _ in range(depth + 1)]
     signs = ["&|-"[pick(rng, 0, 2)] for _ in range(depth)]
-    x = LETTERS[pick(rng, 0, 3)]
-    inside = x in sets[0]
-    steps = str(int(inside))
+    found = [sets[0]]
     for sign, of in zip(signs, sets[1:], strict=True):
-        there = x in of
-        inside = {"&": inside and there, "|": inside or there, "-": inside and not there}[sign]
-        steps += f"{sign}{int(there)}={int(inside)}"
+        left = found[-1]
+        found.append({"&": left & of, "|": left | of, "-": left - of}[sign])
+    told = ["".join(sorted(of)) or "0" for of in found]
     formula = "A" + "".join(sign + name for sign, name in zip(signs, "BCDE", strict=False))
-    given = ",".join(f"{name}={of}" for name, of in zip("ABCDE", sets, strict=False))
-    return Made(f"{given};{formula};{x}?", steps, _yes(inside))
+    given = ",".join(f"{name}={''.join(sorted(of))}" for name, of in zip("ABCDE", sets, strict=False))
+    return Made(f"{given};{formula}?", ",".join(told), told[-1])
 
 
 def _rewrite(rng: np.random.Generator, depth: int) -> Made:
@@ -168,18 +167,6 @@ def _inverse(rng: np.random.Generator, depth: int) -> Made:
     return Made(f"{','.join(f'{a}={b}' for a, b in to.items())};{path[0]}-{depth}", "".join(path), path[-1])
 
 
-def _both(rng: np.random.Generator, depth: int) -> Made:
-    names = _shuffled(rng, LETTERS)
-    path, second = names[: depth + 1], names[depth + 1 : 2 * depth + 1]
-    missing = pick(rng, 0, depth - 1) if pick(rng, 0, 1) else None
-    rules = [f"{a}&{x}>{b}" for a, b, x in zip(path, path[1:], second, strict=False)]
-    known = [path[0], *(x for k, x in enumerate(second) if k != missing)]
-    steps = path if missing is None else path[: missing + 1]
-    return Made(
-        f"{','.join(_shuffled(rng, rules))};{','.join(known)};{path[-1]}?", "".join(steps), _yes(missing is None)
-    )
-
-
 def _knights(rng: np.random.Generator, depth: int) -> Made:
     n = 2 if depth <= 2 else 3
     while True:
@@ -209,7 +196,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator, int], Made]] = {
     "chain": _chain,
     "negation": _negation,
     "default": _default,
-    "member": _member,
+    "sets": _sets,
     "rewrite": _rewrite,
     "order": _order,
     "table": _table,
