@@ -29,7 +29,7 @@ recipe = Recipe(
         "uniform": [uniform],
         "staged": arm(Staged(NAMES, steps=plain.steps // len(NAMES))),
         "ucb": arm(Bandit()),
-        "domain-aware": arm(BelowTarget(every=2)),
+        "domain-aware": arm(BelowTarget(every=5)),
         "accuracy-band": arm(WithinBand()),
         "p(1-p)": arm(ByVariance()),
         "ucb-over-band": arm(Bandit(WithinBand())),

@@ -56,7 +56,7 @@ uniform = RL(
     problems=16,
     steps=STEPS,
 )
-dads = replace(uniform, curriculum=BelowTarget(every=2))
+dads = replace(uniform, curriculum=BelowTarget(every=5))
 staged = replace(uniform, curriculum=Staged(tuple(READ), steps=STEPS // len(READ)))
 filtering = replace(uniform, filter=Mixed("correct"), refills=3)
 

@@ -38,7 +38,7 @@ class Rules:
     - "order": "b<a,c<b;min?", who is the smallest? "largest": "b<a,c<b;max?".
     - "table": "a=c,b=a,c=b;a+2", look up twice. "inverse": "a=c,b=a,c=b;c-1", what leads there?
     - "knights": "A:B-,B:A=B", A says that B lies, B that both are alike: roles in order, "+" for who tells the truth,
-      without steps. Which assignments fit is asked of `knights_knaves`; there are two people up to depth 2, else three.
+      without steps. Which assignments fit is asked of `knights_knaves`; at depth 1 there are two people, else three.
 
     Rules come in any order, some of them lead nowhere. Splits share no question. Raises ValueError for an unknown
     family, or a depth outside 1 .. 4.
@@ -168,7 +168,7 @@ def _inverse(rng: np.random.Generator, depth: int) -> Made:
 
 
 def _knights(rng: np.random.Generator, depth: int) -> Made:
-    n = 2 if depth <= 2 else 3
+    n = 2 if depth == 1 else 3
     while True:
         claims: list[Claim] = []
         for k in range(n):
