@@ -16,7 +16,7 @@ from whet.recipes._ladder import NAMES, base, plain, test
 from whet.stages.rl import RL, Tokens
 from whet.types import Curriculum
 
-uniform = replace(plain, steps=2 * plain.steps, until=Tokens(200_000))
+uniform = replace(plain, steps=2 * plain.steps, until=Tokens(150_000))
 
 
 def arm(curriculum: Curriculum) -> list[RL]:
@@ -27,7 +27,7 @@ recipe = Recipe(
     model=base,
     arms={
         "uniform": [uniform],
-        "staged": arm(Staged(NAMES, steps=plain.steps // len(NAMES))),
+        "staged": arm(Staged(NAMES, steps=10)),  # about 50 steps use up the tokens
         "ucb": arm(Bandit()),
         "domain-aware": arm(BelowTarget(every=5)),
         "accuracy-band": arm(WithinBand()),

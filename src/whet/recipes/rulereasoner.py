@@ -28,7 +28,7 @@ from whet.tasks.mixture import Mixture
 from whet.tasks.rules import SIGNS, Rules
 from whet.types import Decoding
 
-STEPS = 150
+STEPS = 100
 
 # How much the model has read of each family before: the first four much, the others little.
 READ = {"chain": 1.0, "table": 1.0, "rewrite": 1.0, "sets": 1.0}
