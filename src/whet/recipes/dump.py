@@ -4,10 +4,12 @@ of which the model has learned the two shortest kinds. At an equal number of att
 
 from dataclasses import replace
 
+from whet.bounds import Above
 from whet.callbacks.validate import Validate
-from whet.claims import AtLeast, Better, Sooner
+from whet.claims import All, AtLeast, Better, Sooner
 from whet.curricula.bandit import Bandit
 from whet.curricula.staged import Staged
+from whet.metrics.course import Fall
 from whet.metrics.measures import During, Final, pass_1
 from whet.recipe import Paper, Recipe
 from whet.recipes._ladder import NAMES, base, plain, test
@@ -31,12 +33,17 @@ recipe = Recipe(
     model=base,
     arms={"uniform": [uniform], "dump": arm(Bandit()), "easy-to-hard": arm(Staged(NAMES, steps=STEPS // len(NAMES)))},
     evaluate=[test],
-    claim=AtLeast(
-        1,
+    claim=All(
         [
-            Better("dump", than="uniform", metric=pass_1, margin=0.03),
-            Sooner("dump", than="uniform", early=During(EARLY), late=pass_1),
-        ],
+            AtLeast(
+                1,
+                [
+                    Better("dump", than="uniform", metric=pass_1, margin=0.03),
+                    Sooner("dump", than="uniform", early=During(EARLY), late=pass_1),
+                ],
+            ),
+            Above("dump", Fall("curriculum/P/two"), 0.0),  # from easy to hard
+        ]
     ),
     measures=(pass_1, During(EARLY), *(Final("pass@1", source=name) for name in NAMES), Final("length")),
     at_scale={"train.policy.lr": 1e-6, "rollout.decoding.max_tokens": 8192},
