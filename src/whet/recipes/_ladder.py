@@ -1,5 +1,5 @@
-"""Sums modulo 10 of two to six terms, and a small model that has learned the two shortest kinds: on this ladder
-curricula compare.
+"""Sums modulo 10 of two to six terms, and a small model that has learned the two shortest kinds and read few of the
+others, the fewer the longer: on this ladder curricula compare.
 """
 
 from whet.models.tiny import TinyQwen

@@ -1,5 +1,5 @@
 """DUMP against a uniform mix: a bandit over data sources draws where advantages are large, on sums of two to six terms,
-of which the model has learned the two shortest kinds. At an equal number of attempts.
+of which the model has learned the two shortest kinds and read few of the others. At an equal number of attempts.
 """
 
 from dataclasses import replace
@@ -13,6 +13,7 @@ from whet.metrics.course import Fall
 from whet.metrics.measures import During, Final, pass_1
 from whet.recipe import Paper, Recipe
 from whet.recipes._ladder import NAMES, base, plain, test
+from whet.stages.rl import RL
 from whet.types import Curriculum
 
 STEPS = plain.steps
@@ -20,7 +21,7 @@ EARLY = 3 * STEPS // 4  # 75 % of the budget
 uniform = replace(plain, callbacks=[Validate(test, every=EARLY)])
 
 
-def arm(curriculum: Curriculum) -> list:
+def arm(curriculum: Curriculum) -> list[RL]:
     return [replace(uniform, curriculum=curriculum)]
 
 
