@@ -45,6 +45,6 @@ def title(stage: Any) -> str:
 
 def told(stage: Any) -> dict[str, float]:
     """What a stage's curriculum says of how it draws, for the log: {"curriculum/P/easy": 0.2}."""
-    curriculum = getattr(stage, "curriculum", None)
+    curriculum: Any = getattr(stage, "curriculum", None)
     said = curriculum.told(stage.task) if hasattr(curriculum, "told") else {}
     return {f"curriculum/{name}": value for name, value in said.items()}

@@ -65,8 +65,9 @@ class Staged:
             raise ValueError(f"Staged.order must name {sorted(sources)}, each once, got {list(self.order)}")
         stage = self.state.get("stage", 0)
         behind = float(self.earlier) if stage else 0.0
-        chance = dict.fromkeys(self.order[:stage], behind / max(stage, 1)) | {self.order[stage]: 1 - behind}
-        return {name: chance.get(name, 0.0) for name in sources}
+        before = self.order[:stage]
+        odds = {name: behind / stage if name in before else 0.0 for name in sources}
+        return {**odds, self.order[stage]: 1 - behind}
 
 
 EXAMPLES = [Staged(("a", "b"))]

@@ -23,12 +23,12 @@ NAMES = ("two", "three", "four", "five", "six")  # terms, "(4+5+6) mod 10=?", so
 sums = {name: ChainSum(terms, largest=9, modulus=10, operators="+") for terms, name in enumerate(NAMES, 2)}
 ladder = Mixture({name: First(of, 60) for name, of in sums.items()})  # curricula over problems must meet them again
 easy = Mixture({name: sums[name] for name in NAMES[:2]})
-seen = Mixture(sums, dict(zip(NAMES, (1.0, 1.0, 0.4, 0.25, 0.2), strict=True)))  # the longer the rarer
+seen = Mixture(sums, dict(zip(NAMES, (1.0, 1.0, 0.3, 0.2, 0.2), strict=True)))  # the longer the rarer
 
 tiny = TinyQwen(width=64, layers=2, heads=2, kv_heads=2, context=72, alphabet="0123456789+=;()?mod ")
 learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 250), warmup=20, betas=(0.9, 0.98))
-more = Train(Likelihood(), lr=Linear(1e-3, 1e-4, 200), warmup=5, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(easy, steps=250, problems=32, train=learn), SFT(seen, steps=200, problems=32, train=more)])
+more = Train(Likelihood(), lr=Linear(1e-3, 1e-4, 140), warmup=5, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(easy, steps=250, problems=32, train=learn), SFT(seen, steps=140, problems=32, train=more)])
 
 attempts = Sample(group=8, decoding=Decoding(max_tokens=40))
 correct = Weighted({"correct": exact})
