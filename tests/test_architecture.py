@@ -138,5 +138,5 @@ def test_the_loop_fits_on_one_screen() -> None:
 def test_the_loop_names_no_paper() -> None:
     text = (ROOT / "stages" / "rl.py").read_text().lower()
     for recipe in (ROOT / "recipes").glob("*.py"):
-        if recipe.stem not in ("__init__", "quickstart"):
+        if recipe.stem not in ("__init__", "quickstart", "curricula"):  # the last compares what the loop holds
             assert recipe.stem.replace("_", "") not in text.replace("_", "")

@@ -18,12 +18,13 @@ from whet.engines.native import Native
 from whet.engines.remote import Remote
 from whet.files import append_json, read_lines, write_json
 from whet.given import Endpoints, Given, added, check_given, make
-from whet.inventory import check_models, learning, model_names, title
+from whet.inventory import check_models, learning, model_names, title, told
 from whet.learners.local import Local
 from whet.machines.profile import Machine, cpu
 from whet.models.derived import Copy, Follow, Start
 from whet.models.lm import LM, save
 from whet.randomness import stream
+from whet.schedule import at
 from whet.types import Policy
 
 _NOTICED: set[str] = set()  # what this process was told of its engines already
@@ -277,6 +278,7 @@ class Run:
     def publish(self, step: int, metrics: Mapping[str, float]) -> None:
         """A step is done and `step` are done in all: followers follow, the weights become version `step`, the step is
         logged, and a checkpoint is written if one is due."""
+        drawn = self._told(step - 1)
         for name, spec in self.given.items():
             if isinstance(spec, Follow):
                 spec.follow(self.lms[name], self.lms[spec.source], step)
@@ -289,6 +291,7 @@ class Run:
             "number": self.number,
             "step": step - 1,
             **metrics,
+            **drawn,
             **self._noted,
             **self.endpoints.metrics(),
         }
@@ -321,6 +324,15 @@ class Run:
         file = self.folder / "metrics.jsonl"
         lines = read_lines(file) if self.step and file.exists() else []
         return [kept(line) for line in lines if line["number"] == self.number]
+
+    def _told(self, step: int) -> dict[str, float]:
+        """What the curriculum says of how it drew a step, with its state as of then."""
+        stage = self.stages[self.number]
+        if not hasattr(getattr(stage, "curriculum", None), "told"):
+            return {}
+        saved = self.versions[max(0, step - self.window)].states
+        as_of = {id(part.state): saved[path] for path, part in self.parts.items()}
+        return told(at(stage, step, as_of))
 
     def _snapshot(self) -> Snapshot:
         """Copies where older versions must be kept; else the live weights, which the engine copies when it loads."""
