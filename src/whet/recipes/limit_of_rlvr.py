@@ -27,9 +27,7 @@ from whet.stages.sft import SFT
 
 K, TIE = 256, 0.01  # k as on the page; a gain below this is none, our choice
 test = Evaluate(task, replace(attempts, group=K), answers, problems=32)
-hotter = replace(
-    attempts, group=64, decoding=replace(attempts.decoding, temperature=1.3)
-)  # what heat undoes
+hotter = replace(attempts, group=64, decoding=replace(attempts.decoding, temperature=1.3))  # what heat undoes
 read = Weighted({**terms, "fluency": Fluency()}, {"reasoned": 0.0, "fluency": 0.0})  # by the base
 learn = Train(Likelihood(), lr=Linear(1e-3, 1e-4, STEPS), warmup=5, betas=(0.9, 0.98))
 
