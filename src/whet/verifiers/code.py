@@ -9,7 +9,7 @@ import inspect
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from whet.sandbox.bubblewrap import PYTHON
@@ -54,7 +54,7 @@ class Checked:
     outcome: str
     passed: tuple[bool, ...]
     detail: str = ""
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
 
 
 async def check(
