@@ -31,6 +31,7 @@ FLOORS: list[set[str]] = [
         "own",
         "sources",
         "evaluating",
+        "calibrating",
         "comparing",
         "playing",
         "explaining",

@@ -13,6 +13,7 @@ import typer
 
 from whet.commands import (
     audit,
+    calibrate,
     compare,
     doctor,
     evaluate,
@@ -74,6 +75,7 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("push")(push.push)
 app.command("report")(report.report)
 app.command("audit")(audit.audit)
+app.command("calibrate")(calibrate.calibrate)
 app.command("sandbox")(sandbox.sandbox)
 app.command("view")(view.view)
 app.command("track")(track.track_run)

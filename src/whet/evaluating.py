@@ -35,6 +35,7 @@ from whet.tasks.gym import Gym
 from whet.tasks.json_problems import JsonProblems
 from whet.tasks.knights_knaves import KnightsKnaves
 from whet.tasks.letter_sum import LetterSum
+from whet.tasks.logic import Logic, every
 from whet.tasks.mini_instructions import MiniInstructions
 from whet.tasks.product_then_sum import ProductThenSum
 from whet.tasks.products import Products
@@ -52,6 +53,8 @@ TASKS: dict[str, tuple[Callable[[], Task], str]] = {
     "json-problems": (JsonProblems, "field"),
     "knights-knaves": (KnightsKnaves, "assignment"),
     "letter-sum": (LetterSum, "exact"),
+    "logic": (Logic, "logic"),
+    "logic-families": (every, "logic"),
     "mini-instructions": (MiniInstructions, "constraints"),
     "product-then-sum": (ProductThenSum, "exact"),
     "products": (Products, "exact"),

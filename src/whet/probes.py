@@ -90,11 +90,11 @@ def _data(answer: str) -> Any:
 
 
 def _closed(answer: Any) -> bool:
-    """Whether only what is made for the problem can be right: a query, an expression, a value, an entry, calls, tests.
-    Many texts keep to constraints or to a schema, and where nothing is to be called, any text calls nothing."""
+    """Whether only what is made for the problem can be right: a query, an expression, a value, an entry, a rule, calls,
+    tests. Many texts keep to constraints or to a schema, and where nothing is to be called, any text calls nothing."""
     held = _data(answer) if isinstance(answer, str) else answer
     if isinstance(held, Mapping):
-        return bool(held.keys() & {"sql", "target", "value", "entry"})
+        return bool(held.keys() & {"sql", "target", "value", "entry", "rule"})
     calls = held if isinstance(held, list) else []
     return bool(calls) and not any(isinstance(one, Mapping) and "type" in one for one in calls)
 

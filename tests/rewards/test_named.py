@@ -52,6 +52,7 @@ GOLD: dict[str, str | tuple[str, str]] = {  # a gold answer, and a right one whe
     "assignment": "Ann=knight, Bob=knave",
     "constraints": ('{"type": "length", "unit": "words", "exactly": 2}', "red cat"),
     "json_schema": ('{"value": {"a": [1, 2]}}', '{"a": [1, 2]}'),
+    "logic": ('{"rule": "set", "value": "A,C"}', "C,A"),
     "reasoning_gym": (json.dumps(SUM), "5"),
     "sql": (json.dumps({"sql": "SELECT a FROM t", "databases": [{"script": TABLE}]}), "SELECT a FROM t"),
     "steps": ('{"question": "(3*4+5) mod 10=?"}', "3*4=2;2+5=7"),

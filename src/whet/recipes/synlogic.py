@@ -1,0 +1,100 @@
+"""SynLogic: puzzles of six families at levels that the model solves now and then, against the same puzzles at any level,
+sums alone, and both at an equal number of steps. The model has read a little of all of them, and of two more families
+that are only tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from whet.bounds import Above, Below
+from whet.callbacks.validate import Validate
+from whet.claims import All, Better
+from whet.filters.mixed import Mixed
+from whet.metrics.gained import Gained
+from whet.metrics.measures import Before, During, Final, Rise, pass_1
+from whet.models.tiny import TinyQwen
+from whet.objectives.clip import Clip
+from whet.objectives.likelihood import Likelihood
+from whet.recipe import Made, Paper, Recipe
+from whet.rewards.format import TagFormat
+from whet.rewards.verified import Verified
+from whet.rollouts.sample import Sample
+from whet.schedule import Linear
+from whet.scoring import Weighted
+from whet.stages.evaluate import Evaluate
+from whet.stages.learning import Train
+from whet.stages.rl import RL
+from whet.stages.sft import SFT
+from whet.tasks.chain_sum import ChainSum
+from whet.tasks.logic import SIGNS, WORDS, Logic
+from whet.tasks.mixture import Mixture
+from whet.types import Decoding, Task
+
+STEPS, TOP = 44, 3  # of RL; the highest level of any puzzle
+# `whet calibrate synlogic --most 3 --max-tokens 40 --problems 48 --seed 1000 --seed 1001 --seed 1002`
+BANDS = {"boolean": (0, 3), "sudoku": (0, 3), "lies": (0, 3), "cipher": (0, 3), "sorting": (0, 3), "dyck": (0, 3)}
+UNTRAINED = ("operation", "futoshiki")  # by RL; read of, too
+
+
+def puzzles(level: Callable[[str], tuple[int, int]], *families: str) -> Mixture:
+    return Mixture({name: Logic(name, level(name)) for name in families})
+
+
+anything = puzzles(lambda _: (0, TOP), *BANDS)
+banded = puzzles(BANDS.__getitem__, *BANDS)
+untrained = puzzles(lambda _: (0, TOP), *UNTRAINED)
+sums = ChainSum(terms=(3, 5), largest=9, modulus=10, operators="+-")
+both = Mixture({"logic": banded, "sums": sums})
+read = Mixture({**anything.sources, **untrained.sources, "sums": sums})
+
+tiny = TinyQwen(width=96, layers=3, context=192, tokenizer="word", alphabet=SIGNS, words=WORDS)
+learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 600), warmup=20, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(read, steps=600, problems=32, train=learn)])
+
+attempts = Sample(group=8, decoding=Decoding(max_tokens=40))
+once = replace(attempts, group=1)
+right = Weighted({"correct": Verified("logic"), "tags": TagFormat()}, {"tags": 0.0}, gates={"correct": "tags"})
+tests = {"test": anything, "untrained": untrained, "sums": sums}
+evaluate = [Evaluate(task, once, right, name, problems=240 if name == "test" else 80) for name, task in tests.items()]
+plain = RL(
+    banded,
+    rollout=attempts,
+    reward=right,
+    train={"policy": Train(Clip(low=0.2, high=0.28), lr=3e-4, warmup=3)},
+    filter=Mixed(),
+    callbacks=[Validate(evaluate[-1], every=STEPS // 2)],
+    refills=1,
+    problems=12,
+    steps=STEPS,
+)
+
+
+def on(task: Task) -> list[RL]:
+    return [replace(plain, task=task)]
+
+
+of_sums, lost = Final("pass@1", "sums"), Rise(Before("pass@1", "untrained"), Final("pass@1", "untrained"))
+
+recipe = Recipe(
+    paper=Paper(
+        "117",
+        "SynLogic",
+        "RL on synthesised puzzles of calibrated difficulty improves logic beyond them, and helps maths when mixed in.",
+    ),
+    model=base,
+    arms={"uncalibrated": on(anything), "calibrated": on(banded), "sums": on(sums), "sums+logic": on(both)},
+    evaluate=evaluate,
+    claim=All(
+        [
+            Above("calibrated", Gained(), 0.10),
+            Better("calibrated", than="uncalibrated", metric=pass_1, margin=0.02),
+            # at equal prompts of sums: half of those that "sums+logic" is given are sums
+            Better("sums+logic", than="sums", metric=of_sums, against=During(STEPS // 2, evaluation="sums")),
+            Below("calibrated", lost, 0.02),  # not lower than at the start, but for 0.02
+        ]
+    ),
+    measures=(pass_1, Gained(), of_sums, Final("pass@1", "untrained"), *(Final(source=name) for name in BANDS)),
+    at_scale={"train.policy.lr": 1e-6, "rollout.decoding.max_tokens": 16384},
+)
