@@ -33,7 +33,7 @@ def test_the_band_is_what_going_through_all_levels_finds(levels: int, target: tu
 
 
 def test_too_easy_and_too_hard_ladders_have_no_band():
-    assert calibrate(4, lambda level: 1.0) == Band(None, None, {1: 1.0, 2: 1.0, 3: 1.0})
+    assert calibrate(4, lambda level: 1.0) == Band(None, None, {2: 1.0, 3: 1.0})
     assert calibrate(4, lambda level: 0.0)[:2] == (None, None)
 
 

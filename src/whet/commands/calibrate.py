@@ -15,7 +15,8 @@ def calibrate(
         str, typer.Argument(help="A folder in Hugging Face format, a name on the hub, or a recipe: its base model.")
     ],
     family: Annotated[
-        list[str] | None, typer.Option(help="boolean, sudoku, lies, ...; may be given again. All own ones if not given.")
+        list[str] | None,
+        typer.Option(help="boolean, sudoku, ...; may be given again. All own ones if not given."),
     ] = None,
     low: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least pass rate that teaches.")] = 0.1,
     high: Annotated[float, typer.Option(min=0.0, max=1.0, help="Greatest.")] = 0.7,

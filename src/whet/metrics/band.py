@@ -22,8 +22,8 @@ def calibrate(levels: int, rate: Callable[[int], float], target: tuple[float, fl
     By bisection: first = the least level with rate <= high, last = the greatest with rate >= low, so about 2 log2 of
     `levels` are measured, each once. Where rates do not quite fall, as measured ones may, first and last are each still
     a level that is on the right side, or the end of the ladder.
-    Source: SynLogic (arXiv 2505.19641), which sets each family's knobs between those where strong models still solve one
-    problem in ten and those where chat models solve about half; the default target is our choice of a model's own.
+    Source: SynLogic (arXiv 2505.19641), which sets each family's knobs between those where strong models still solve
+    one problem in ten and those where chat models solve about half; the default target is our choice.
 
     ValueError unless there is a level and 0 <= low <= high <= 1.
     """

@@ -53,7 +53,7 @@ def _formula(rng: np.random.Generator, depth: int) -> str:
 
 
 def worth(formula: str) -> bool:
-    """What a formula is worth, by a parser: or < and < not < comparison, as in Python. ValueError for any other text."""
+    """What a formula is worth: or < and < not < comparison, as in Python. ValueError for any other text."""
     tokens, at = [], 0
     formula = formula.rstrip()
     while at < len(formula):

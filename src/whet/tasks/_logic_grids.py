@@ -13,20 +13,22 @@ Grid = list[list[int]]
 
 
 def sudoku(rng: np.random.Generator, holes: int = 4) -> Made:
-    """A full 4x4 grid with boxes of 2x2, `holes` of its cells emptied: "Fill 12_4/3412/2143/43_1". More than one filling
-    may do; each is taken."""
+    """A full 4x4 grid with boxes of 2x2, `holes` of its cells emptied: "Fill 12_4/3412/2143/43_1". More than one
+    filling may do; each is taken."""
     grid = latin(rng, 4, 2)
     clues = _emptied(rng, grid, holes)
     return _made(f"Fill {told(clues)}", grid, clues, {"box": 2})
 
 
 def futoshiki(rng: np.random.Generator, size: int = 3, holes: int = 5, signs: int = 3) -> Made:
-    """A Latin square of `size` with `holes`, and `signs` neighbours of which one is known to be less. Cells are named by
-    letters in reading order: "Fill 1__/_3_/__2; a<b,f<c". More than one filling may do; each is taken."""
+    """A Latin square of `size` with `holes`, and `signs` neighbours of which one is known to be less. Cells are named
+    by letters in reading order: "Fill 1__/_3_/__2; a<b,f<c". More than one filling may do; each is taken."""
     grid = latin(rng, size)
     clues = _emptied(rng, grid, holes)
     flat = [n for row in grid for n in row]
-    near = [(k, k + 1) for k in range(size * size) if (k + 1) % size] + [(k, k + size) for k in range(size * (size - 1))]
+    near = [(k, k + 1) for k in range(size * size) if (k + 1) % size] + [
+        (k, k + size) for k in range(size * (size - 1))
+    ]
     less = [(a, b) if flat[a] < flat[b] else (b, a) for a, b in shuffled(rng, near)[:signs]]
     known = ",".join(f"{ascii_lowercase[a]}<{ascii_lowercase[b]}" for a, b in less)
     return _made(f"Fill {told(clues)}; {known}", grid, clues, {"less": [list(pair) for pair in less]})
@@ -84,5 +86,3 @@ def _made(question: str, grid: Grid, clues: Grid, rules: dict[str, object]) -> M
     steps = "".join(str(grid[r][c]) for r, c in empty)  # what the empty cells hold, in reading order
     gold = {"rule": "latin", "rows": told(clues).split("/"), **rules}
     return Made(question, steps, told(grid), gold, tuple(wrong))
-
-

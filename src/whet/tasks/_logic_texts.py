@@ -77,8 +77,8 @@ def sorting(rng: np.random.Generator, count: int = 3, length: int = 1) -> Made:
 
 
 def dyck(rng: np.random.Generator, length: int = 4, kinds: int = 3) -> Made:
-    """Close what is open, in the right order, behind `length` brackets of `kinds` kinds: "Close: ([]{" is "})". At least
-    one is open; the steps are the open ones."""
+    """Close what is open, in the right order, behind `length` brackets of `kinds` kinds: "Close: ([]{" is "})". At
+    least one is open; the steps are the open ones."""
     while True:
         opened, said = "", ""
         for _ in range(length):
@@ -101,8 +101,8 @@ def dyck(rng: np.random.Generator, length: int = 4, kinds: int = 3) -> Made:
 
 
 def operation(rng: np.random.Generator, terms: int = 2, largest: int = 3) -> Made:
-    """A new operation, x@y = a x + b y modulo 10 with a, b of 1 .. `largest`, used from left to right on `terms` numbers:
-    "x@y=2x+3y mod 10; 4@1@5?", solved as "4@1=1,1@5=7"."""
+    """A new operation, x@y = a x + b y modulo 10 with a, b of 1 .. `largest`, used from left to right on `terms`
+    numbers: "x@y=2x+3y mod 10; 4@1@5?", solved as "4@1=1,1@5=7"."""
     a, b = pick(rng, 1, largest), pick(rng, 1, largest)
     numbers = [pick(rng, 0, 9) for _ in range(terms)]
     steps, value = [], numbers[0]

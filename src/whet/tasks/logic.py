@@ -28,8 +28,8 @@ SIGNS = " 0123456789ABCDEFGH,;:.?/_<>=+-@()[]{}" + ascii_lowercase
 
 
 class Family(NamedTuple):
-    """`make(rng, **knobs)` is one puzzle; without it the family is the data set `gym` of reasoning-gym, and knobs are its
-    config. `ladder`: knobs from easy to hard; a level is a place in it."""
+    """`make(rng, **knobs)` is one puzzle; without it the family is the data set `gym` of reasoning-gym, and knobs are
+    its config. `ladder`: knobs from easy to hard; a level is a place in it."""
 
     ladder: tuple[Knobs, ...]
     make: Callable[..., Made] | None = None
@@ -79,8 +79,8 @@ class Logic:
     the rules, each is right. `info`: "solution" has short steps where the family has them, "wrong" are answers that
     break the rules by little, "level" the level. Splits share no question, at whatever levels.
 
-    Raises ValueError for an unknown family, a level beyond its ladder, knobs that it has not, and, from `problem`, knobs
-    that make too few different puzzles to hold some out; ImportError for a family of reasoning-gym without it.
+    Raises ValueError for an unknown family, a level beyond its ladder, knobs that it has not, and, from `problem`,
+    knobs that make too few different puzzles to hold some out; ImportError for a family of reasoning-gym without it.
     """
 
     family: str = "boolean"
