@@ -164,4 +164,4 @@ def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="knobs of 'sudoku' are holes"):
         Logic("sudoku", knobs={"depth": 1})
     with pytest.raises(ValueError, match="too few different"):
-        Logic("dyck", knobs={"length": 1, "kinds": 1}).problem("test", 0)
+        Logic("dyck", knobs={"length": 1}).problem("test", 0)

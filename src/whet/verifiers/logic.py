@@ -28,8 +28,8 @@ def verify(answer: str, gold: str) -> str:
     - "text": it is `value`, blanks at the ends aside. "list": its items, with commas or blanks between them, are those
       of `value`, in that order. "set": in any order, none twice.
     - "latin": it is a full grid of as many rows as the clues `rows` (["1_3", "___", ...], "_" is empty), with "/" or
-      line ends between rows, that holds them; every number stands once in each row and column, and in each box of `box` x
-      `box`; of each pair of cells in `less`, counted row by row from 0, the first holds less.
+      line ends between rows, that holds them; every number stands once in each row and column, and in each box of `box`
+      x `box`; of each pair of cells in `less`, counted row by row from 0, the first holds less.
     - "brackets": it closes what `opened` leaves open, and nothing else.
 
     {"dataset", "entry", "config"} is judged by the verifier `reasoning_gym`, and a gold that is no JSON object as a
