@@ -30,17 +30,26 @@ from whet.stages.sft import SFT
 from whet.tasks.chain_sum import ChainSum
 from whet.tasks.logic import SIGNS, WORDS, Logic
 from whet.tasks.mixture import Mixture
-from whet.types import Decoding, Task
+from whet.tasks.restyled import Restyled
+from whet.types import Decoding, Problem, Task
 
-STEPS = 44
+STEPS = 50
 # The highest level of each family: beyond, questions of `boolean` are longer than the context.
 TOPS = {"boolean": 2, "sudoku": 3, "lies": 3, "cipher": 3, "sorting": 3, "dyck": 3}
 # `whet calibrate synlogic --most 3 --max-tokens 40 --problems 48 --seed 1000 --seed 1001 --seed 1002`
-BANDS = {"boolean": (0, 2), "sudoku": (0, 3), "lies": (0, 3), "cipher": (0, 3), "sorting": (0, 3), "dyck": (0, 3)}
+BANDS = {"boolean": (0, 2), "sudoku": (0, 1), "lies": (0, 1), "cipher": (0, 2), "sorting": (1, 2), "dyck": (1, 3)}
 
 
 def puzzles(levels: Mapping[str, tuple[int, int]]) -> Mixture:
     return Mixture({name: Logic(name, of) for name, of in levels.items()})
+
+
+def told(problem: Problem) -> str:
+    return problem.info["solution"]
+
+
+def bare(problem: Problem) -> str:
+    return problem.info["solution"].partition("</think>")[2]
 
 
 anything = puzzles({name: (0, top) for name, top in TOPS.items()})
@@ -48,12 +57,15 @@ banded = puzzles(BANDS)
 untrained = puzzles({"operation": (0, 3), "futoshiki": (0, 2)})  # read of, too; 3 x 3 alone
 sums = ChainSum(terms=(3, 6), largest=9, modulus=10, operators="+")
 both = Mixture({"logic": banded, "sums": sums})
-everything = {**anything.sources, **untrained.sources, "sums": replace(sums, shown=0.3)}  # others are bare answers
+everything = {**anything.sources, **untrained.sources, "sums": sums}
 read = Mixture(everything, {name: 4.0 if name == "sums" else 1.0 for name in everything})
+habit = Restyled(read, {"told": told, "bare": bare}, {"told": 0.7, "bare": 0.3})  # now and then it does not think
 
 tiny = TinyQwen(width=64, layers=2, context=160, tokenizer="word", alphabet=SIGNS, words=WORDS)
 learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 1000), warmup=20, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(read, steps=1000, problems=32, train=learn)])
+relax = Train(Likelihood(), lr=Linear(6e-4, 6e-5, 100), warmup=10, betas=(0.9, 0.98))
+stages = [SFT(read, steps=1000, problems=32, train=learn), SFT(habit, steps=100, problems=32, train=relax)]
+base = Made(tiny, stages)
 
 attempts = Sample(group=8, decoding=Decoding(max_tokens=40))
 once = replace(attempts, group=1)
