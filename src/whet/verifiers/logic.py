@@ -32,15 +32,19 @@ def verify(answer: str, gold: str) -> str:
       x `box`; of each pair of cells in `less`, counted row by row from 0, the first holds less.
     - "brackets": it closes what `opened` leaves open, and nothing else.
 
-    {"dataset", "entry", "config"} is judged by the verifier `reasoning_gym`, and a gold that is no JSON object as a
-    "text". Text is read by these parsers and never evaluated. Raises BadGold for another rule, or one that lacks a
-    part.
+    {"dataset", "entry", "config"} is judged by the verifier `reasoning_gym`, {"numbers", "target"} by `countdown`; a
+    gold that is no JSON object is a "text". Text is read by these parsers and never evaluated. Raises BadGold for
+    another rule, or one that lacks a part.
     """
     held = _read(gold)
     if "dataset" in held:
         from whet.verifiers import reasoning_gym
 
         return reasoning_gym.verify(answer, gold)
+    if "target" in held:
+        from whet.verifiers import countdown
+
+        return countdown.verify(answer, gold)
     rule = RULES.get(str(held.get("rule")))
     if rule is None:
         raise BadGold(f"a logic gold has a rule, one of {', '.join(RULES)}, got {gold[:80]!r}")
