@@ -164,4 +164,5 @@ def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="knobs of 'sudoku' are holes"):
         Logic("sudoku", knobs={"depth": 1})
     with pytest.raises(ValueError, match="too few different"):
-        Logic("dyck", knobs={"length": 1}).problem("test", 0)
+        for split in ("train", "validation", "test"):  # three questions, and no split has one of each
+            Logic("dyck", knobs={"length": 1}).problem(split, 0)
