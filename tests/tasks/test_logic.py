@@ -63,6 +63,14 @@ def test_families_of_reasoning_gym_keep_the_same_promise(family: str) -> None:
         judged(Logic(family, whole(family), seed=seed).problem("train", seed))
 
 
+def test_a_game_of_24_takes_the_given_numbers_alone() -> None:
+    pytest.importorskip("reasoning_gym")
+    problem = Logic("game-of-24").problem("train", 0)
+    assert set(problem.answer) == {"numbers", "target"}  # type: ignore[arg-type]
+    others = [text for text in ("6*4*1*1", "6+6+6+6") if sorted(map(int, re.findall("[0-9]", text))) != problem.answer]
+    assert "wrong" in {verify(text, gold(problem)) for text in others}
+
+
 def test_there_are_twelve_families_or_more() -> None:
     assert len(FAMILIES) >= 12 and len(OWN) >= 8
 
