@@ -4,7 +4,7 @@ SEED ?= 0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train test check smoke reproduce bench scaling soak audits docs serve clean
+.PHONY: help setup train test check smoke reproduce length bench scaling soak audits docs serve clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,6 +35,10 @@ smoke: $(READY)  ## every recipe and arm for 2 steps
 reproduce: $(READY)  ## run every recipe whose result is stale, and write the catalogue page again
 	$(BIN)/whet reproduce
 	$(BIN)/whet report --docs docs/catalogue.md
+
+length: $(READY)  ## six ways to control length, accuracy against tokens, about 5 minutes; into docs/length.md
+	$(BIN)/whet reproduce length-control
+	$(BIN)/python -m bench.length
 
 bench: $(READY)  ## speed and memory beside TRL and transformers, about 12 minutes; into results/ and docs/speed.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"

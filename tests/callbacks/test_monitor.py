@@ -33,7 +33,7 @@ def even(group: Group) -> torch.Tensor:
 
 def stage(every: int = 2, steps: int = 6, ahead: int = 0) -> RL:
     """Targets by difficulty and one that shrinks, in one reward."""
-    targets = TargetByDifficulty(start=6, grid=(1, 2, 3, 4, 5, 6), group=4)
+    targets = TargetByDifficulty(start=6, grid=(1, 2, 3, 4, 5, 6), attempts=4)
     shrinking = Shrinking(start=6, least=2, by=1, share=0.5, patience=1)
     terms = {"correct": even, "class": WithinTarget(even, targets), "one": WithinTarget(even, shrinking)}
     asked = Evaluate(sums(20), attempts, Weighted({"correct": even}), split="validation", problems=6)

@@ -51,7 +51,7 @@ def test_coverage_is_a_share_of_all_replies():
 
 
 def test_targets_come_from_the_replies_of_each_class_right_or_wrong(ids: Callable[..., Group]):
-    targets = TargetByDifficulty(start=30, grid=GRID, group=3)  # one attempt at least of "medium", two of "high"
+    targets = TargetByDifficulty(start=30, grid=GRID, attempts=3)  # one attempt at least of "medium", two of "high"
     assert {targets(a) for a in (0.0, 0.5, 1.0)} == {30}
     told = targets.refresh(
         [
@@ -69,7 +69,7 @@ def test_targets_come_from_the_replies_of_each_class_right_or_wrong(ids: Callabl
 
 
 def test_what_lies_beyond_the_grid_is_the_longest_reply(ids: Callable[..., Group]):
-    targets = TargetByDifficulty(start=30, grid=GRID, group=3)
+    targets = TargetByDifficulty(start=30, grid=GRID, attempts=3)
     targets.refresh([scored(ids, [0, 0, 0], 41, 50, 44)])
     assert targets(0.0) == 50
 
@@ -84,7 +84,7 @@ def test_wrong_settings_are_refused():
     for wrong, told in (
         ({"start": 0}, "start must be at least 1"),
         ({"grid": ()}, "grid must be lengths"),
-        ({"group": 2}, "at least 3 attempts"),
+        ({"attempts": 2}, "attempts must be at least 3"),
         ({"rounding": "half"}, '"down" or "up"'),
     ):
         with pytest.raises(ValueError, match=told):

@@ -1,45 +1,64 @@
-"""LASER: a bonus for right answers within a target length, with targets that follow how hard a problem is."""
+"""LASER: a bonus for right answers within a target length, against a reward for right answers alone, from a model that
+says every step of a sum one to four times. With LASER-D the target follows how hard a problem is for the policy as it
+is; LASER-DE also leaves room for wrong answers to get longer.
+"""
 
 from dataclasses import replace
 
-from whet.callbacks.monitor import Monitor
-from whet.metrics.measures import Final, pass_1
+from whet.bounds import Above
+from whet.claims import All, AtLeast, Better, Cheaper, Within
+from whet.metrics.measures import Final, Late, Rise, pass_1
 from whet.recipe import Paper, Recipe
-from whet.recipes._verbose import TOKENS, attempts, base, correct, plain, sums, test
+from whet.recipes._verbose import TARGET, attempts, base, monitor, paid, plain, sums, targets, test
 from whet.rewards.relative_length import RelativeLength, StandardisedLength
 from whet.rewards.repetition import RepetitionPenalty
-from whet.rewards.targets import TargetByDifficulty
 from whet.rewards.verified import exact
 from whet.rewards.within_target import WithinTarget
-from whet.scoring import Weighted
-from whet.stages.evaluate import Evaluate
 from whet.types import Decoding
 
-TARGET = 32
-targets = TargetByDifficulty(start=TARGET, grid=tuple(range(4, TOKENS + 1, 4)))
-asked = Evaluate(sums, attempts, correct, "monitor", "validation", problems=24)
-
-
-def paid(length, weight=0.5, **more):
-    reward = Weighted({"correct": exact, "length": length}, weights={"correct": 1.5, "length": weight})
-    return [replace(plain, reward=reward, **more)]
-
-
-watched = {"callbacks": [Monitor(asked, targets, every=5)]}
-cut = replace(attempts, decoding=Decoding(max_tokens=48))
+cut = replace(attempts, decoding=Decoding(max_tokens=TARGET))  # what is cut off is wrong
+explored = WithinTarget(exact, targets, repetition=RepetitionPenalty(6))  # the tokens of a step: our choice
+easy, hard = (
+    replace(test, task=replace(sums, terms=n), name=name, problems=60) for name, n in (("easy", 2), ("hard", 4))
+)
+length, baselines = Final("length"), ("truncation", "relative")
 
 recipe = Recipe(
-    paper=Paper("095", "Learn to Reason Efficiently (LASER)", "x"),
+    paper=Paper(
+        "095",
+        "Learn to Reason Efficiently (LASER)",
+        "Targets that follow difficulty have the best trade-off: far fewer tokens at no less accuracy.",
+    ),
     model=base,
     arms={
         "accuracy": [plain],
-        "laser-d": paid(WithinTarget(exact, targets), **watched),
-        "laser": paid(WithinTarget(exact, TARGET)),
-        "laser-de": paid(WithinTarget(exact, targets, repetition=RepetitionPenalty(6)), **watched),
+        "laser-d": paid(WithinTarget(exact, targets), callbacks=[monitor]),
         "truncation": [replace(plain, rollout=cut)],
         "relative": paid(RelativeLength(exact), 0.4),
         "standardised": paid(StandardisedLength(exact), 0.4),
+        "laser": paid(WithinTarget(exact, TARGET)),
+        "laser-de": paid(explored, callbacks=[monitor]),
     },
-    evaluate=[test],
-    measures=(pass_1, Final("length")),
+    evaluate=[test, easy, hard],
+    claim=All(
+        [
+            Cheaper("laser-d", than="accuracy", metric=length, share=0.65),
+            Within("laser-d", of="accuracy", metric=pass_1, margin=0.01),
+            Above("laser-d", Rise(Final("length", "hard"), Final("length", "easy")), 0.0),
+            *(AtLeast(1, [Better("laser-d", b, pass_1), Cheaper("laser-d", b, length)]) for b in baselines),
+        ]
+    ),
+    measures=(
+        pass_1,
+        length,
+        Final("pass@1", "hard"),
+        Final("length", "hard"),
+        Final("length", "easy"),
+        Late("entropy"),
+    ),
+    at_scale={
+        "train.policy.lr": 1e-6,
+        "problems": 128,
+        "rollout.decoding.max_tokens": 16384,
+    },
 )

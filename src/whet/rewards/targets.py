@@ -10,12 +10,12 @@ from typing import Any, Literal
 from whet.schedule import Count, Number
 from whet.types import Scored, sampled_count
 
-CLASSES = ("high", "medium", "low")  # of accuracy, so the easiest first
+CLASSES: tuple[str, ...] = ("high", "medium", "low")  # of accuracy, so the easiest first
 _ROUNDED = 1e-9  # 0.2 * 5 and the like may come out just below a whole number
 
 
 def class_of(accuracy: float) -> str:
-    """"high" from 2/3 on, "medium" from 1/3 on, else "low"."""
+    """ "high" from 2/3 on, "medium" from 1/3 on, else "low"."""
     return "high" if accuracy >= 2 / 3 else "medium" if accuracy >= 1 / 3 else "low"
 
 
@@ -42,8 +42,8 @@ class TargetByDifficulty:
         T_c = min { l in grid : coverage_c(l) * m_c >= 1 },
 
     where coverage_c(l) is the share of attempts, right or wrong, at the set's problems of class c that have at most l
-    tokens, and m_c a lower bound of how many of `group` attempts are right: floor(2/3 group) for "high", floor(1/3
-    group) for "medium", 1 for "low"; with `rounding` "up", ceil in place of floor. So of the attempts that should be
+    tokens, and m_c a lower bound of how many of a group's `attempts` are right: floor(2/3 attempts) for "high",
+    floor(1/3 attempts) for "medium", 1 for "low"; with `rounding` "up", ceil in place of floor. So of the attempts that should be
     right one is expected within T_c. Where no l is long enough, as for a class without a problem (coverage 0), T_c is
     the longest attempt of the set.
 
@@ -51,12 +51,13 @@ class TargetByDifficulty:
     upper ends, here their lower ones, as in the reward: of 8 attempts no share lies on one. `term` tells right from
     wrong.
 
-    Raises ValueError for a start below 1, an empty grid, or `group` < 3, which has no lower bound for "medium".
+    Raises ValueError for a start below 1, an empty grid, or fewer than 3 attempts, which have no lower bound for
+    "medium".
     """
 
     start: Count
     grid: Sequence[int]
-    group: Count = 8
+    attempts: Count = 8
     rounding: Literal["down", "up"] = "down"
     term: str = "correct"
     state: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -68,8 +69,8 @@ class TargetByDifficulty:
             raise ValueError(f"TargetByDifficulty.grid must be lengths of 1 token or more, got {self.grid}")
         if self.rounding not in ("down", "up"):
             raise ValueError(f'TargetByDifficulty.rounding must be "down" or "up", got {self.rounding!r}')
-        if isinstance(self.group, int | float) and self.group < 3:
-            raise ValueError(f"TargetByDifficulty.group must be at least 3 attempts, got {self.group}")
+        if isinstance(self.attempts, int | float) and self.attempts < 3:
+            raise ValueError(f"TargetByDifficulty.attempts must be at least 3, got {self.attempts}")
 
     def __call__(self, accuracy: float) -> float:
         return float(self.state.get(class_of(accuracy), self.start))
@@ -100,7 +101,7 @@ class TargetByDifficulty:
 
     def lower_bounds(self) -> dict[str, int]:
         """m_c: how many attempts of a group are right at least."""
-        n, rounded = int(self.group), math.floor if self.rounding == "down" else math.ceil
+        n, rounded = int(self.attempts), math.floor if self.rounding == "down" else math.ceil
         return {"high": rounded(2 * n / 3), "medium": rounded(n / 3), "low": 1}
 
 
