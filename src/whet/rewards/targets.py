@@ -43,9 +43,9 @@ class TargetByDifficulty:
 
     where coverage_c(l) is the share of attempts, right or wrong, at the set's problems of class c that have at most l
     tokens, and m_c a lower bound of how many of a group's `attempts` are right: floor(2/3 attempts) for "high",
-    floor(1/3 attempts) for "medium", 1 for "low"; with `rounding` "up", ceil in place of floor. So of the attempts that should be
-    right one is expected within T_c. Where no l is long enough, as for a class without a problem (coverage 0), T_c is
-    the longest attempt of the set.
+    floor(1/3 attempts) for "medium", 1 for "low"; with `rounding` "up", ceil in place of floor. So of the attempts that
+    should be right one is expected within T_c. Where no l is long enough, as for a class without a problem (coverage
+    0), T_c is the longest attempt of the set.
 
     Source: LASER-D (Liu et al. 2025, arXiv 2505.15612) and its code. There the classes of the monitoring set hold their
     upper ends, here their lower ones, as in the reward: of 8 attempts no share lies on one. `term` tells right from

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -68,10 +68,9 @@ class WithinTarget:
         return torch.where(correct.isnan(), correct, value)
 
     def _target(self, right: Tensor) -> float:
-        target: Any = self.target
-        if not callable(target):
-            return float(target)
-        return float(target(float(right.double().mean()))) if len(right) else math.inf
+        if isinstance(self.target, int | float):
+            return float(self.target)
+        return float(self.target(float(right.double().mean()))) if len(right) else math.inf
 
 
 EXAMPLES = [
