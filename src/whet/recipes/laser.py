@@ -60,5 +60,12 @@ recipe = Recipe(
         "train.policy.lr": 1e-6,
         "problems": 128,
         "rollout.decoding.max_tokens": 16384,
+        "truncation.rollout.decoding.max_tokens": 4096,  # and the targets: our choice
+        "laser.reward.terms.length.target": 4096,
+        "laser-d.reward.terms.length.target.start": 4096,
+        "laser-de.reward.terms.length.target.start": 4096,
+        "callbacks.0.into.grid": tuple(range(2048, 16385, 1024)),
+        "callbacks.0.evaluation.rollout.decoding.max_tokens": 16384,
+        "callbacks.0.every": 20,
     },
 )
