@@ -1,4 +1,4 @@
-"""The small model on which length control compares: it adds up step by step, and says each step one to four times."""
+"""The small model on which length control compares: it adds up step by step, and does so one to four times."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,19 +20,17 @@ from whet.stages.rl import RL
 from whet.stages.sft import SFT
 from whet.tasks.chain_sum import ChainSum
 from whet.tasks.restyled import Restyled
-from whet.tasks.splits import worked
+from whet.tasks.splits import pick, worked
 from whet.types import Decoding, Problem, Term
-from whet.weightings.sequence_mean import SequenceMean
 
-TOKENS, TARGET = 80, 32  # the longest attempt; where it had better end before anything is known of classes: our choice
+TOKENS, TARGET = 96, 32  # the longest attempt; where it had better end before anything is known of classes: our choice
 
 
 def redundant(problem: Problem) -> str:
-    """ "4+5=9;9+6=15" as "4+5=9;4+5=9;4+5=9;9+6=15", each step once to four times."""
+    """ "4+5=9;9+6=15" as "4+5=9;9+6=15;15;15": the result said again, for each step once to ten times."""
     thought = problem.info["solution"].partition("</think>")[0].removeprefix("<think>")
-    rng = generator(0, "redundant", problem.id)
-    steps = [step for step in thought.split(";") for _ in range(int(rng.integers(1, 4, endpoint=True)))]
-    return worked(";".join(steps), str(problem.answer))
+    times = thought.count("=") * pick(generator(0, "redundant", problem.id), 1, 10)
+    return worked(";".join([thought, *[str(problem.answer)] * times]), str(problem.answer))
 
 
 sums = ChainSum(terms=(2, 4), largest=9, operators="+")
@@ -42,12 +40,12 @@ correct = Weighted({"correct": exact})
 test = Evaluate(sums, Sample(group=2, decoding=attempts.decoding), correct, problems=200)
 
 numbers = tuple(str(n) for n in range(10, 37))  # one token each
-tiny = TinyQwen(width=96, layers=3, context=128, tokenizer="word", words=numbers)
-learn = Train(Likelihood(), lr=Linear(3e-3, 3e-4, 200), warmup=20, betas=(0.9, 0.98))
-relax = Train(Likelihood(), lr=Linear(1e-3, 1e-4, 60), warmup=10, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(sums, steps=200, problems=32, train=learn), SFT(verbose, steps=60, problems=24, train=relax)])
+tiny = TinyQwen(width=64, layers=2, context=128, tokenizer="word", words=numbers)
+learn = Train(Likelihood(), lr=Linear(5e-3, 1e-3, 130), warmup=20, betas=(0.9, 0.98))
+relax = Train(Likelihood(), lr=Linear(2e-3, 2e-4, 160), warmup=10, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(sums, steps=130, problems=32, train=learn), SFT(verbose, steps=160, problems=24, train=relax)])
 
-usual = Train(Clip(), SequenceMean(), lr=2e-4, warmup=5)
+usual = Train(Clip(), lr=3e-4, warmup=5)
 plain = RL(sums, attempts, reward=correct, train={"policy": usual}, problems=16, steps=40)
 
 # Targets by difficulty, taken every 5 steps from 24 problems held out of training: our choice.
