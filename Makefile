@@ -4,7 +4,7 @@ SEED ?= 0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train test check smoke reproduce length bench scaling soak audits docs serve clean
+.PHONY: help setup train test check smoke reproduce length bench scaling soak audits pagespeed screenshots docs serve clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,6 +49,12 @@ scaling: $(READY)  ## tokens per second against batch, length, group and model, 
 
 soak: $(READY)  ## 2,000 steps of a tiny model: memory, files, threads, processes, about 2 minutes
 	$(BIN)/python -m bench.soak
+
+pagespeed: $(READY)  ## `whet view` with 100,000 rollouts in Chromium, about a minute
+	$(BIN)/python -m bench.view results/view.json
+
+screenshots: $(READY)  ## the pictures of the tour, of the run that `make train` made
+	$(BIN)/python -m bench.tour
 
 audits: $(READY)  ## every verifier on answers known to be right or wrong, about 2 minutes; into docs/verifiers.md
 	$(BIN)/python -m bench.audits

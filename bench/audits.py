@@ -58,6 +58,7 @@ CASES = (
     Case("constraints", "mini-instructions"),
     Case("constraints", "constraints.jsonl"),
     Case("reasoning_gym", "gym.jsonl"),
+    Case("steps", "steps.jsonl"),
     Case("code", "programs"),
     Case("code", "code.jsonl"),
 )

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1] / "src" / "whet"
 
 # Each floor may import floors below it and its own; the component folders may not import one another.
 FLOORS: list[set[str]] = [
-    {"types", "randomness", "schedule", "ahead", "idle", "files", "building", "workers"},
+    {"types", "randomness", "schedule", "ahead", "alerts", "idle", "files", "building", "workers"},
     {"scoring", "batching", "describe", "inventory"},
     {"models", "verifiers", "sandbox", "machines"},
     {"tools"},
@@ -33,6 +33,9 @@ FLOORS: list[set[str]] = [
         "evaluating",
         "comparing",
         "playing",
+        "explaining",
+        "effects",
+        "replaying",
         "probes",
         "auditing",
         "outline",
@@ -40,7 +43,9 @@ FLOORS: list[set[str]] = [
         "screen",
         "reproduce",
         "stamps",
+        "doctor",
         "catalogue",
+        "view",
         "commands",
         "cli",
     },
@@ -133,5 +138,5 @@ def test_the_loop_fits_on_one_screen() -> None:
 def test_the_loop_names_no_paper() -> None:
     text = (ROOT / "stages" / "rl.py").read_text().lower()
     for recipe in (ROOT / "recipes").glob("*.py"):
-        if recipe.stem not in ("__init__", "quickstart"):
+        if recipe.stem not in ("__init__", "quickstart", "curricula"):  # the last compares what the loop holds
             assert recipe.stem.replace("_", "") not in text.replace("_", "")

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from whet.cli import app
 from whet.machines.profile import TESTED
 
-COMMANDS = ("run", "train", "eval", "compare", "play", "resume", "track", "list", "show", "version")
+COMMANDS = ("run", "train", "eval", "compare", "replay", "play", "doctor", "explain", "resume", "track", "list", "show")
+COMMANDS += ("version",)
 
 RECIPE = '''
 """A recipe of two steps."""
@@ -52,7 +53,9 @@ recipe = Recipe(
 )
 '''
 
-SMALL = shlex.split("--steps 2 --group 2 --problems 2 --max-tokens 3 --samples 2 --test-problems 2 --sft-steps 0")
+SMALL = shlex.split(
+    "--no-doctor --steps 2 --group 2 --problems 2 --max-tokens 3 --samples 2 --test-problems 2 --sft-steps 0"
+)
 
 
 def whet(*words: str | Path) -> Any:
@@ -158,7 +161,7 @@ def test_diff_shows_only_what_differs(recipe: Path) -> None:
 
 def test_run_trains_every_arm_and_shows_what_came_of_it(recipe: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    shown = whet("run", recipe, "--out", out)
+    shown = whet("run", recipe, "--no-doctor", "--out", out)
     assert shown.exit_code == 0, (shown.output, shown.exception)
     for arm in ("a", "b"):
         report = json.loads((out / arm / "report.json").read_text())
@@ -174,7 +177,7 @@ def test_run_trains_every_arm_and_shows_what_came_of_it(recipe: Path, tmp_path: 
 
 def test_a_model_that_was_trained_can_be_put_in_and_evaluated(recipe: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    shown = whet("run", recipe, "--arm", "a", "--model", model, "--out", out)
+    shown = whet("run", recipe, "--no-doctor", "--arm", "a", "--model", model, "--out", out)
     assert shown.exit_code == 0, (shown.output, shown.exception)
     told = json.loads((out / "recipe.json").read_text())
     assert told["model"]["name"] == str(model)
@@ -245,7 +248,7 @@ def test_a_machine_profile_without_results_says_that_it_is_untested(
     recipe = tmp_path / "mine.py"
     recipe.write_text(RECIPE)
     for machine, told in (("cpu", False), ("cuda,device=cpu,precision=fp32", True)):
-        shown = whet("run", recipe, "--arm", "a", "--machine", machine, "--out", tmp_path / machine[:3])
+        shown = whet("run", recipe, "--no-doctor", "--arm", "a", "--machine", machine, "--out", tmp_path / machine[:3])
         assert shown.exit_code == 0, shown.output
         assert ("untested" in " ".join(shown.output.split())) is told
 
@@ -392,7 +395,9 @@ def test_eval_refuses_what_it_does_not_know(model: Path, tmp_path: Path) -> None
 
 def test_ctrl_c_finishes_the_step_and_resume_goes_on(recipe: Path, tmp_path: Path) -> None:
     out, steps = tmp_path / "out", 120
-    run = started("run", recipe, "--arm", "a", "--set", f"steps={steps}", "--set", "save.every=1000", "--out", out)
+    run = started(
+        "run", recipe, "--no-doctor", "--arm", "a", "--set", f"steps={steps}", "--set", "save.every=1000", "--out", out
+    )
     wait_for(out / "metrics.jsonl", run)
     run.send_signal(signal.SIGINT)
     _, told = run.communicate(timeout=60)
@@ -402,6 +407,7 @@ def test_ctrl_c_finishes_the_step_and_resume_goes_on(recipe: Path, tmp_path: Pat
     done = len((out / "metrics.jsonl").read_text().splitlines())
     assert 1 <= done < steps
     assert list((out / "checkpoints").glob("*"))
+    assert (out / "tokenizer" / "tokenizer.json").exists()  # there before there is a model
     shown = whet("resume", out)
     assert shown.exit_code == 0, (shown.output, shown.exception)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]

@@ -16,7 +16,7 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from whet.cli import app
-from whet.comparing import compared, found, stored, verdict, wanted
+from whet.comparing import by_seed, compared, found, stored, verdict, wanted
 from whet.files import write_json
 from whet.metrics.intervals import paired
 from whet.metrics.versus import effect, holm, settling, versus
@@ -245,6 +245,20 @@ def test_seeds_are_paired_where_both_have_them(tmp_path: Path) -> None:
     assert pair(told)["value"] == pytest.approx(np.mean(b) - np.mean(a))
 
 
+def test_arms_by_seeds_are_a_table(tmp_path: Path) -> None:
+    words = arms(tmp_path, {"a": 0.3, "b": 0.6}, seeds=2)
+    run(tmp_path / "b-seed9", 9, verdicts(0.6, 77), arm="b")
+    told = compared(stored(found(words)))
+    header, (a, b) = by_seed(told, "pass@1")
+    assert header == ("pass@1", "seed 0", "seed 1", "seed 9", "all")
+    assert a[0] == "a" and a[3] == "" and b[3] == f"{100 * float(np.mean(verdicts(0.6, 77))):.1f} %"
+    assert a[1] == f"{100 * float(np.mean(verdicts(0.3, 0))):.1f} %" and a[4].endswith("]")
+    assert told["sides"][0]["by_seed"]["length"] == told["sides"][1]["by_seed"]["length"][:2]
+    assert "seed 9" in whet(*words).stdout
+    alone = compared(stored(found([str(tmp_path / "a-seed0"), str(tmp_path / "b-seed0")])))
+    assert by_seed(alone, "pass@1") == ((), [])
+
+
 # ------------------------------------------------------------------------------------------------------ the command
 
 
@@ -291,7 +305,7 @@ def test_runs_and_their_models_are_compared_for_real(tmp_path: Path) -> None:
     recipe = tmp_path / "mini.py"
     recipe.write_text(RECIPE)
     for seed in ("0", "1"):
-        words = ["run", str(recipe), "--seed", seed, "--out", str(tmp_path / "all" / seed)]
+        words = ["run", str(recipe), "--no-doctor", "--seed", seed, "--out", str(tmp_path / "all" / seed)]
         assert CliRunner().invoke(app, words).exit_code == 0
         for arm in "ab":
             (tmp_path / "all" / seed / arm).rename(tmp_path / f"{arm}-seed{seed}")

@@ -39,7 +39,8 @@ def test_gsm8k_trains_from_its_own_files(shared_data: Path, tmp_path: Path) -> N
     files = ("--data", str(train), "--test", str(test), "--prompt", "question", "--answer", "answer")
     small = ("--steps", "2", "--sft-steps", "2", "--problems", "2", "--group", "2", "--max-tokens", "8")
     few = ("--test-problems", "3", "--samples", "2", "--out", str(tmp_path / "run"))
-    ran("train", "--model", "tiny", "--reward", "gsm8k", *files, *small, *few)
+    # no worked solution is as short as that, which the doctor would not let pass
+    ran("train", "--model", "tiny", "--reward", "gsm8k", "--no-doctor", *files, *small, *few)
     rows = parquet.read_table(tmp_path / "run" / "rollouts").to_pylist()
     assert len(rows) == 2 * 2 * 2
     assert {row["outcome/correct"] for row in rows} <= WORDS - {"failed"}

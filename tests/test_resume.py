@@ -128,7 +128,7 @@ class Plain:
         self.left = left(self.out)
 
     def words(self, out: Path) -> list[str | Path]:
-        return ["run", self.recipe, "--set", f"ahead={self.ahead}", "--out", out]
+        return ["run", self.recipe, "--no-doctor", "--set", f"ahead={self.ahead}", "--out", out]
 
     def env(self, name: str) -> dict[str, str]:
         """A cache of its own for every run, so that each makes its model itself."""
@@ -155,6 +155,10 @@ class Plain:
         shutil.rmtree(out)
 
 
+def _untimed(table: Any) -> Any:
+    return table.drop_columns([name for name in table.column_names if name.startswith("seconds/")])
+
+
 def left(out: Path) -> dict[str, Any]:
     """All that must not depend on whether a run was stopped."""
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
@@ -165,7 +169,7 @@ def left(out: Path) -> dict[str, Any]:
         "env": sorted(json.loads((out / "env.json").read_text())),
         "half-made": [str(p) for p in out.rglob(".*")],
         "checkpoints": sorted(p.name for p in (out / "checkpoints").iterdir()),
-        **{f.name: parquet.read_table(f).to_pylist() for f in sorted((out / "rollouts").iterdir())},
+        **{f.name: _untimed(parquet.read_table(f)).to_pylist() for f in sorted((out / "rollouts").iterdir())},
     }
     for file in ("evaluations/before/test.json", "evaluations/after/test.json", "report.json"):
         found[file] = {k: v for k, v in json.loads((out / file).read_text()).items() if k != "recipe"}

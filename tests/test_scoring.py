@@ -52,6 +52,14 @@ def test_no_verdict_leaves_the_group_and_is_not_a_zero() -> None:
     assert len(left.group.trajectories) == 1
 
 
+def test_how_long_verdicts_took_is_kept_and_leaves_with_its_attempt() -> None:
+    found = _score(Weighted({"a": lambda g: Judged(torch.tensor([math.nan, 1.0]), ("failed", "right"), (0.5, 0.25))}))
+    assert found.seconds == {"a": (0.5, 0.25)}
+    (left,) = judged([found])
+    assert left.seconds == {"a": (0.25,)} and left.outcomes == {"a": ("right",)}
+    assert _score(Weighted({"a": lambda g: torch.ones(2)})).seconds == {}
+
+
 def test_a_term_of_weight_zero_is_measured_but_does_not_count() -> None:
     found = _score(Weighted({"a": lambda g: torch.tensor([math.nan, 3.0])}, {"a": 0.0}))
     assert totals(found).tolist() == [0.0, 0.0]

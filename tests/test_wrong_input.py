@@ -106,7 +106,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = text.replace("MOOD", str(folder / "mood")).replace("REWARD", str(folder / "reward.py"))
         (folder / name).write_text(text)
     (folder / "mood").write_text("well")
-    shown = whet("run", folder / "own.py", "--out", folder / "plain")
+    shown = whet("run", folder / "own.py", "--no-doctor", "--out", folder / "plain")
     assert shown.exit_code == 0, (shown.output, shown.exception)
     return folder
 
@@ -130,7 +130,7 @@ def test_what_breaks_in_mid_run_is_named_and_once_mended_the_run_goes_on(
 ) -> None:
     out = tmp_path / "out"
     (place / "mood").write_text(mood)
-    shown = whet("run", place / "own.py", "--out", out)
+    shown = whet("run", place / "own.py", "--no-doctor", "--out", out)
     assert shown.exit_code == 2, (shown.output, shown.exception)
     assert "Traceback" not in shown.stderr
     for words in [*said, f"go on with: whet resume {out}"]:
@@ -148,7 +148,7 @@ def test_what_breaks_in_mid_run_is_named_and_once_mended_the_run_goes_on(
 
 def test_a_recipe_that_changed_is_not_resumed(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert whet("run", place / "own.py", "--set", "steps=2", "--out", out).exit_code == 0
+    assert whet("run", place / "own.py", "--no-doctor", "--set", "steps=2", "--out", out).exit_code == 0
     copy = out / "recipe.py"
     copy.write_text(copy.read_text().replace("lr=1e-2", "lr=1e-3"))
     shown = whet("resume", out)
@@ -158,7 +158,7 @@ def test_a_recipe_that_changed_is_not_resumed(place: Path, tmp_path: Path) -> No
 
 def test_a_run_that_is_done_can_be_resumed_without_harm(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert whet("run", place / "own.py", "--set", "steps=2", "--out", out).exit_code == 0
+    assert whet("run", place / "own.py", "--no-doctor", "--set", "steps=2", "--out", out).exit_code == 0
     before = (out / "metrics.jsonl").read_text(), (out / "model" / "model.safetensors").read_bytes()
     assert whet("resume", out).exit_code == 0
     assert ((out / "metrics.jsonl").read_text(), (out / "model" / "model.safetensors").read_bytes()) == before
@@ -166,7 +166,7 @@ def test_a_run_that_is_done_can_be_resumed_without_harm(place: Path, tmp_path: P
 
 def test_a_broken_order_names_its_file(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert whet("run", place / "own.py", "--set", "steps=1", "--out", out).exit_code == 0
+    assert whet("run", place / "own.py", "--no-doctor", "--set", "steps=1", "--out", out).exit_code == 0
     (out / "recipe.json").write_text('{"order": ')
     shown = whet("resume", out)
     assert shown.exit_code == 2 and f"{out / 'recipe.json'} should hold JSON" in shown.stderr
@@ -175,7 +175,7 @@ def test_a_broken_order_names_its_file(place: Path, tmp_path: Path) -> None:
 def test_a_folder_that_can_not_be_written_is_an_error_before_any_work(place: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        shown = whet("run", place / "own.py", "--out", out)
+        shown = whet("run", place / "own.py", "--no-doctor", "--out", out)
         assert shown.exit_code == 2 and "file" in shown.stderr and "Traceback" not in shown.stderr
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -203,7 +203,7 @@ def test_a_model_whose_weights_are_torn_is_refused(tmp_path: Path) -> None:
 def test_a_torn_last_line_of_the_log_does_not_hinder_a_resume(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (place / "mood").write_text("raise")
-    assert whet("run", place / "own.py", "--out", out).exit_code == 2
+    assert whet("run", place / "own.py", "--no-doctor", "--out", out).exit_code == 2
     (place / "mood").write_text("well")
     with (out / "metrics.jsonl").open("a") as file:
         file.write('{"stage": "rl", "num')

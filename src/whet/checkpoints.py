@@ -44,12 +44,12 @@ def newest(run: Path) -> tuple[Saved | None, Saved | None]:
 
 
 def cut_logs(run: Path, number: int, step: int) -> None:
-    """Metrics and rollouts of steps that will be played again go."""
+    """Metrics, rollouts and cases of steps that will be played again go."""
     log = run / "metrics.jsonl"
     if log.exists():
         kept = [line for line in read_lines(log) if (line["number"], line["step"]) < (number, step)]
         write_text(log, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
-    for file in (run / "rollouts").glob("*.parquet"):
+    for file in [*(run / "rollouts").glob("*.parquet"), *(run / "hidden").glob("*.json")]:
         of, at = (int(part) for part in file.stem.split("-")[:2])
         if (of, at) >= (number, step):
             file.unlink()

@@ -14,10 +14,13 @@ import typer
 from whet.commands import (
     audit,
     compare,
+    doctor,
     evaluate,
+    explain,
     list_recipes,
     play,
     push,
+    replay,
     report,
     reproduce,
     resume,
@@ -27,6 +30,7 @@ from whet.commands import (
     track,
     train,
     version,
+    view,
 )
 
 app = typer.Typer(
@@ -61,13 +65,17 @@ app.command("run")(run.run_recipe)
 app.command("train")(train.train)
 app.command("eval")(evaluate.evaluate_model)
 app.command("compare")(compare.compare)
+app.command("replay")(replay.replay)
 app.command("play")(play.play)
+app.command("doctor")(doctor.doctor)
+app.command("explain")(explain.explain)
 app.command("resume")(resume.resume)
 app.command("reproduce")(reproduce.reproduce)
 app.command("push")(push.push)
 app.command("report")(report.report)
 app.command("audit")(audit.audit)
 app.command("sandbox")(sandbox.sandbox)
+app.command("view")(view.view)
 app.command("track")(track.track_run)
 app.command("list")(list_recipes.list_recipes)
 app.command("show")(show.show)

@@ -22,11 +22,13 @@ from whet.engines.native import Native
 from whet.evaluating import Asked
 from whet.files import plain, read_json
 from whet.machines.profile import Machine, cpu
-from whet.metrics.coverage import coverage, crossing
+from whet.metrics.coverage import coverage
+from whet.metrics.crossing import crossing_between
 from whet.metrics.evaluation import per_problem
+from whet.metrics.seeds import means
 from whet.metrics.versus import estimate, holm, versus
 from whet.models.pretrained import Pretrained
-from whet.report import is_share
+from whet.report import cell, is_share
 from whet.rewards.named import named
 from whet.rollouts.sample import Sample
 from whet.scoring import Weighted
@@ -249,9 +251,11 @@ def _sides(arms: Sequence[Arm], values: Mapping[Member, Mapping[str, np.ndarray]
 
 def compared(measured: Measured, level: float = 0.95) -> dict[str, Any]:
     """{"problems", "attempts", "level", "sides": [{"name", "places", "seeds", "metrics": {metric: {"value", "low",
-    "high"}}}], "pairs": [{"of", "than", "metric", "value", "low", "high", "p", "p_holm", "effect", "wins", "ties",
-    "losses", "unit", "settled", "seeds", "problems", "needed", "verdict"}], "coverage": [{"of", "than", "both",
-    "gained", "lost", "neither", "p", "crossing"}], "notes"}, all JSON values.
+    "high"}}, "by_seed": {metric: [S]}}], "pairs": [{"of", "than", "metric", "value", "low", "high", "p", "p_holm",
+    "effect", "wins", "ties", "losses", "unit", "settled", "seeds", "problems", "needed", "verdict"}], "coverage":
+    [{"of", "than", "both", "gained", "lost", "neither", "p", "crossing", "crossing_low", "crossing_high",
+    "crossing_share"}], "notes"}, all JSON values; an end of the crossing's interval that lies beyond all attempts is
+    null.
 
     Every side against the first. With m of them the intervals of the pairs have the level 1 - (1 - level) / m, so that
     all hold together as often as one would (Bonferroni), and "p_holm" is adjusted alike. The verdict goes by the
@@ -263,7 +267,7 @@ def compared(measured: Measured, level: float = 0.95) -> dict[str, Any]:
     for other in others:
         rows, said = _paired_rows(first.arm, other.arm)
         notes += said
-        reached.append(_reached(first, other, rows))
+        reached.append(_reached(first, other, rows, each))
         for metric in first.values:
             than, new = (side.values[metric][index] for side, index in ((first, rows[0]), (other, rows[1])))
             pairs.append(_pair(first.arm.name, other.arm.name, metric, than, new, each))
@@ -277,6 +281,7 @@ def compared(measured: Measured, level: float = 0.95) -> dict[str, Any]:
             "places": [member.place for member in side.arm.members],
             "seeds": [member.seed for member in side.arm.members],
             "metrics": {metric: _estimated(metric, x, level) for metric, x in side.values.items()},
+            "by_seed": {metric: means(x) for metric, x in side.values.items()},
         }
         for side in measured.sides
     ]
@@ -284,14 +289,17 @@ def compared(measured: Measured, level: float = 0.95) -> dict[str, Any]:
     return plain({**counts, "sides": sides, "pairs": pairs, "coverage": reached, "notes": list(dict.fromkeys(notes))})
 
 
-def _reached(first: Side, other: Side, rows: tuple[list[int], list[int]]) -> dict[str, Any]:
+def _reached(first: Side, other: Side, rows: tuple[list[int], list[int]], level: float) -> dict[str, Any]:
     """What either solves at least once in all its attempts, and from which k on the first has caught up."""
     sides = [
         {name: x[index] for name, x in side.values.items()} for side, index in zip((first, other), rows, strict=True)
     ]
-    curves = [{int(name[5:]): float(np.nanmean(x)) for name, x in s.items() if name.startswith("pass@")} for s in sides]
+    than, new = ({int(name[5:]): x for name, x in s.items() if name.startswith("pass@")} for s in sides)
     found = asdict(coverage(sides[0]["pass@1"], sides[1]["pass@1"]))
-    return {"of": other.arm.name, "than": first.arm.name, **found, "crossing": crossing(*curves)}
+    crossed = crossing_between(than, new, level)
+    ends = [end if math.isfinite(end) else None for end in (crossed.low, crossed.high)]
+    told = {"crossing": crossed.k, "crossing_low": ends[0], "crossing_high": ends[1], "crossing_share": crossed.share}
+    return {"of": other.arm.name, "than": first.arm.name, **found, **told}
 
 
 def _estimated(metric: str, values: np.ndarray, level: float) -> dict[str, float]:
@@ -332,6 +340,21 @@ def _paired_rows(first: Arm, other: Arm) -> tuple[tuple[list[int], list[int]], l
     notes = [f"{first.name} and {other.name}: seeds {left} are on one side only and left out"] if left else []
     notes += [alone] if len(shared) == 1 else []
     return ([a.index(seed) for seed in shared], [b.index(seed) for seed in shared]), notes
+
+
+def by_seed(told: Mapping[str, Any], metric: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Arms by seeds, of a comparison: the header, and a row for every side with its mean in each seed and over all.
+    No rows where no side has more than one seed."""
+    sides = told["sides"]
+    seeds = sorted({seed for side in sides for seed in side["seeds"] if seed is not None})
+    if all(len(side["seeds"]) < 2 for side in sides):
+        return (), []
+    rows = []
+    for side in sides:
+        held = dict(zip(side["seeds"], side["by_seed"][metric], strict=True))
+        cells = ["" if held.get(seed) is None else cell(metric, {"value": held[seed]}) for seed in seeds]
+        rows.append((side["name"], *cells, cell(metric, side["metrics"][metric])))
+    return (metric, *(f"seed {seed}" for seed in seeds), "all"), rows
 
 
 def wanted(pair: Mapping[str, Any]) -> str:

@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from whet.engines.native import Native
 from whet.engines.remote import Endpoint, Remote
 from whet.files import plain
 from whet.machines.profile import Machine, cpu
 from whet.metrics.evaluation import estimates, per_problem
+from whet.metrics.plots import pass_points
+from whet.metrics.reach import counted, sound_share
 from whet.models.pretrained import Pretrained
 from whet.rewards.named import named
+from whet.rewards.reasoned import Reasoned
 from whet.rollouts.sample import Sample
 from whet.scoring import Weighted
 from whet.settings import override
 from whet.sources import rows_of, there
-from whet.stages.evaluate import Evaluate, samples
+from whet.stages.evaluate import Evaluate, samples, terms
 from whet.tasks.api_calls import ApiCalls
 from whet.tasks.chain_sum import ChainSum
 from whet.tasks.columns import lookup
@@ -105,19 +110,23 @@ def evaluate(
     seed: int = 0,
     machine: Machine = cpu,
     remote: Remote | None = None,
+    reasoning: str = "",
 ) -> dict[str, Any]:
-    """{"model", "reward", "split", "problems", "attempts", "seed", "decoding", "metrics": {"pass@k" or "length":
-    {"value", "low", "high"}}, "outcomes": {word: count}, "examples": [...]}, all JSON values.
+    """{"model", "reward", "split", "problems", "attempts", "seed", "decoding", "metrics": {"pass@k", "CoT-pass@k" or
+    "length": {"value", "low", "high"}}, "outcomes": {word: count}, "examples": [...]}, all JSON values.
 
-    pass@k for k = 1, 2, 4, ... up to `attempts`, over the first `problems` problems of the split.
-    `remote` is played in place of the model, and adds "calls": its meter. ValueError for a model that can not be
-    loaded, a prompt that does not fit it, and an endpoint that does not answer.
+    pass@k for k = 1, 2, 4, ... up to `attempts`, over the first `problems` problems of the split. With `reasoning`, a
+    verifier of reasoning by name, also CoT-pass@k, which counts attempts whose answer and reasoning are both right, and
+    "sound share", the share of these among the right ones. `remote` is played in place of the model, and adds "calls":
+    its meter. ValueError for a model that can not be loaded, a prompt that does not fit it, and an endpoint that does
+    not answer.
     """
     decoding = Decoding(max_tokens=max_tokens, temperature=temperature)
+    judges = {"correct": named(what.reward), **({"reasoned": Reasoned(reasoning)} if reasoning else {})}
     stage = Evaluate(
         what.task,
         Sample(group=attempts, decoding=decoding),
-        Weighted({"correct": named(what.reward)}),
+        Weighted(judges, weights={name: float(name == "correct") for name in judges}),
         split=what.split,
         problems=problems,
     )
@@ -131,7 +140,11 @@ def evaluate(
     attempted = [trajectory for scored in scored_P for trajectory in scored.group.trajectories]
     if all(trajectory.stop == "error" for trajectory in attempted):
         raise ValueError(f"no attempt was answered; the first: {attempted[0].info.get('error')}")
-    found = estimates(per_problem(*stage.judge(scored_P)))
+    correct, lengths = stage.judge(scored_P)
+    values = per_problem(correct, lengths)
+    if reasoning:
+        values |= _with_reasoning(correct, counted(correct, terms(scored_P)["reasoned"]))
+    found = estimates(values)
     return plain(
         {
             "model": model,
@@ -143,11 +156,24 @@ def evaluate(
             "seed": seed,
             "decoding": {"max_tokens": max_tokens, "temperature": temperature},
             "metrics": {name: asdict(estimate) for name, estimate in found.items()},
+            **({"reasoning": reasoning} if reasoning else {}),
             "outcomes": outcomes(scored_P),
             "examples": samples(scored_P),
             **({"calls": vars(engine.meter)} if isinstance(engine, Endpoint) else {}),
         }
     )
+
+
+def _with_reasoning(correct: np.ndarray, both: np.ndarray) -> dict[str, np.ndarray]:
+    """{"CoT-pass@k", "sound share": [P]} from attempts [P, n]."""
+    curve = {f"CoT-{name}": of for name, of in per_problem(both).items()}
+    return {**curve, "sound share": sound_share(correct, both)}
+
+
+def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[int, float, float, float]]]:
+    """What `metrics.plots.passes` draws of an evaluation: {"pass@k" and "CoT-pass@k": [(k, value, low, high)]}."""
+    found = {"pass@k": pass_points(metrics), "CoT-pass@k": pass_points(metrics, "CoT-pass")}
+    return {label: points for label, points in found.items() if points}
 
 
 def remote(model: str, key: str = "", chat: bool = False) -> Remote | None:

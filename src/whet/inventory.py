@@ -1,4 +1,4 @@
-"""What stands in a stage's tree: the models it names, and the components that keep state."""
+"""What stands in a stage's tree: the models it names, the components that keep state, what its curriculum says."""
 
 from __future__ import annotations
 
@@ -41,3 +41,10 @@ def check_models(stage: Any, given: Collection[str]) -> None:
 def title(stage: Any) -> str:
     """What people read of a stage: "RL", "Evaluate before/test"."""
     return " ".join([type(stage).__name__, *([stage.name] if getattr(stage, "name", "") else [])])
+
+
+def told(stage: Any) -> dict[str, float]:
+    """What a stage's curriculum says of how it draws, for the log: {"curriculum/P/easy": 0.2}."""
+    curriculum: Any = getattr(stage, "curriculum", None)
+    said = curriculum.told(stage.task) if hasattr(curriculum, "told") else {}
+    return {f"curriculum/{name}": value for name, value in said.items()}

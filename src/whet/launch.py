@@ -20,7 +20,11 @@ import numpy as np
 import torch
 
 from whet.describe import children, fingerprint
+from whet.doctor.examine import examine
+from whet.doctor.finding import errors
+from whet.effects import check_effects
 from whet.files import alone, new_run_folder, read_json, write_json
+from whet.files import folder as made_whole
 from whet.machines.profile import MACHINES, TESTED, Machine
 from whet.metrics.evaluation import comparison, per_problem
 from whet.models.lm import save
@@ -136,14 +140,16 @@ def _from_file(path: Path) -> Recipe:
     return recipe
 
 
-def start(order: Order, out: Path | None, screen: Screen) -> Run:
-    """Make the run folder, check everything, and run. Nothing is left of a run whose checks fail."""
+def start(order: Order, out: Path | None, screen: Screen, doctor: bool = False) -> Run:
+    """Make the run folder, check everything, and run. Nothing is left of a run whose checks fail. `doctor`: rehearse
+    first; ValueError for an error that it finds, warnings are shown."""
     recipe = find(order)
     arm = order.arm or (next(iter(recipe.arms)) if len(recipe.arms) == 1 else "")
     if arm not in recipe.arms:
         asked = f"there is no arm {arm!r}" if arm else "the recipe has several arms"
         raise ValueError(f"{asked}; choose one with --arm: {', '.join(recipe.arms)}")
     order = replace(order, arm=arm)
+    check_effects(recipe.arms, order.settings, machine(order), arm)
     folder = out or free_folder(Path("runs") / Path(order.recipe).stem / f"{arm}-seed{order.seed}")
     new_run_folder(folder)  # refuses one that is not empty or can not be written, before any model is made
     try:
@@ -156,6 +162,9 @@ def start(order: Order, out: Path | None, screen: Screen) -> Run:
         write_json(folder / "recipe.json", {"order": asdict(order), "fingerprint": fingerprint(told), **told})
         run = prepare(recipe, arm, order.seed, folder, machine(order), screen)
         run.check()
+        _write_tokenizer(run)
+        if doctor:
+            see(run)
     except Interrupted:
         raise
     except BaseException:
@@ -164,8 +173,39 @@ def start(order: Order, out: Path | None, screen: Screen) -> Run:
     return _go(run, order)
 
 
+def _write_tokenizer(run: Run) -> None:
+    """For whoever looks at the tokens of a run that has no model yet."""
+    with made_whole(run.folder / "tokenizer") as part:
+        run.lms["policy"].codec.tokenizer.save_pretrained(part)
+
+
+def see(run: Run) -> None:
+    """What the doctor finds: ValueError for its errors, the screen for its warnings."""
+    found = examine(run)
+    if bad := errors(found):
+        more = f"; and {', '.join(finding.name for finding in bad[1:])}" if bad[1:] else ""
+        raise ValueError(f"{bad[0].line()}{more} (`whet doctor` shows all, --no-doctor runs it all the same)")
+    for finding in found:
+        run.screen.warn(finding.line())
+
+
 def resume(folder: Path, screen: Screen) -> Run:
     """Go on with a run that was stopped. Metrics and weights come out as if it had not been."""
+    order, recipe = ordered(folder)
+    told = read_json(folder / "recipe.json")
+    now = fingerprint(_unnamed(description(recipe, order.arm, order.seed)))
+    if now != fingerprint(_unnamed({k: told[k] for k in ("arm", "seed", "model", "stages", "evaluate")})):
+        raise ValueError(
+            f"the recipe {order.recipe} is no longer the one this run was started with; "
+            "resume with the code that started it, or start a new run"
+        )
+    run = prepare(recipe, order.arm, order.seed, folder, machine(order), screen)
+    return _go(run, order)
+
+
+def ordered(folder: Path) -> tuple[Order, Recipe]:
+    """What a run was ordered with, and the recipe that this is today; of a file, the copy in the run's folder.
+    ValueError for a folder that is no run's."""
     if not (folder / "recipe.json").exists():
         raise ValueError(f"{folder} is no run folder (it has no recipe.json); give the folder that `whet run` printed")
     told = read_json(folder / "recipe.json")
@@ -175,14 +215,7 @@ def resume(folder: Path, screen: Screen) -> Run:
         recipe = find(replace(order, recipe=str(folder / "recipe.py")))
     else:
         recipe = find(order)
-    now = fingerprint(_unnamed(description(recipe, order.arm, order.seed)))
-    if now != fingerprint(_unnamed({k: told[k] for k in ("arm", "seed", "model", "stages", "evaluate")})):
-        raise ValueError(
-            f"the recipe {order.recipe} is no longer the one this run was started with; "
-            "resume with the code that started it, or start a new run"
-        )
-    run = prepare(recipe, order.arm, order.seed, folder, machine(order), screen)
-    return _go(run, order)
+    return order, recipe
 
 
 def _unnamed(told: Any) -> Any:

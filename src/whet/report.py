@@ -64,7 +64,10 @@ def fitting(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[Seque
 def is_share(metric: str) -> bool:
     """Whether a metric is shown in per cent."""
     words = metric.replace("/", " ").split()
-    return any(word.startswith("pass@") or word in ("accuracy", "correct") or word.endswith("share") for word in words)
+    return any(
+        word.startswith(("pass@", "CoT-pass@")) or word in ("accuracy", "correct") or word.endswith("share")
+        for word in words
+    )
 
 
 def is_change(metric: str) -> bool:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from whet import checkpoints
+from whet.ahead import version
+from whet.alerts import Alerts, kept
 from whet.engines.native import Native
 from whet.engines.remote import Remote
-from whet.files import append_json, write_json
+from whet.files import append_json, read_lines, write_json
 from whet.given import Endpoints, Given, added, check_given, make
-from whet.inventory import check_models, learning, model_names, title
+from whet.inventory import check_models, learning, model_names, title, told
 from whet.learners.local import Local
 from whet.machines.profile import Machine, cpu
 from whet.models.derived import Copy, Follow, Start
 from whet.models.lm import LM, save
 from whet.randomness import stream
+from whet.schedule import at
 from whet.types import Policy
 
 _NOTICED: set[str] = set()  # what this process was told of its engines already
@@ -39,6 +42,9 @@ class Screen(Protocol):
     def advance(self, done: int, metrics: Mapping[str, float]) -> None: ...
     def end(self) -> None: ...
     def warn(self, text: str) -> None: ...
+    def alert(self, text: str) -> None:
+        """Something that was quiet for a while: it is to be said again, unlike a warning."""
+        ...
 
 
 class Silent:
@@ -48,6 +54,7 @@ class Silent:
     def advance(self, done: int, metrics: Mapping[str, float]) -> None: ...
     def end(self) -> None: ...
     def warn(self, text: str) -> None: ...
+    def alert(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class Save:
 
 
 class Stage(Protocol):
-    """A stage of a run. Beyond this, a stage may have fields `models` (name -> Given), `ahead` and `save`."""
+    """A stage of a run. Beyond this, a stage may have fields `models` (name -> Given), `ahead`, `save` and `alerts`."""
 
     def check(self, run: Run) -> None:
         """ValueError for anything that could not work, before any work."""
@@ -109,6 +116,7 @@ class Run:
         self._built: dict[tuple[int, str], LM] = {}  # by a check, and not yet begun with
         self._optimizers: dict[str, Any] = {}
         self._noted: dict[str, float] = {}
+        self._past: list[dict[str, Any]] = []  # what alerts look at of the steps of this stage
         self._checked = False  # a check reads every prompt: once is enough
         _reach(self.machine.device)
         for lm in self.lms.values():
@@ -164,6 +172,7 @@ class Run:
                 self._add(name, spec)
         self._built = {of: lm for of, lm in self._built.items() if of[0] > self.number}
         self.window = int(getattr(stage, "ahead", 0))
+        self._past = self._lines()
         self.parts = learning(stage)
         if saved is None:
             self.versions = {0: self._snapshot()}
@@ -189,6 +198,15 @@ class Run:
     def _add(self, name: str, spec: Given) -> None:
         lm = self._built.pop((self.number, name), None) or make(name, spec, {**self.lms, **self._start}, self.seed)
         self.lms[name] = lm.to(self.machine.device)
+
+    def rehearsal(self, number: int, stage: Stage, folder: Path, screen: Screen) -> Run:
+        """Stage `number`, or one made from it, about to begin in a folder of its own, with the very models of this run:
+        for whoever looks before the run does. Nothing of this run changes unless the models learn."""
+        other = type(self)(folder, self.seed, dict(self.lms), [stage], self.machine, screen)
+        other._start = self._start
+        other._built = {(0, name): lm for (of, name), lm in self._built.items() if of == number}
+        other._begin(stage, None)
+        return other
 
     # -- models ---------------------------------------------------------------------------------------------------
 
@@ -260,6 +278,7 @@ class Run:
     def publish(self, step: int, metrics: Mapping[str, float]) -> None:
         """A step is done and `step` are done in all: followers follow, the weights become version `step`, the step is
         logged, and a checkpoint is written if one is due."""
+        drawn = self._told(step - 1)
         for name, spec in self.given.items():
             if isinstance(spec, Follow):
                 spec.follow(self.lms[name], self.lms[spec.source], step)
@@ -272,9 +291,11 @@ class Run:
             "number": self.number,
             "step": step - 1,
             **metrics,
+            **drawn,
             **self._noted,
             **self.endpoints.metrics(),
         }
+        line |= self._alerts(stage, line)
         append_json(self.folder / "metrics.jsonl", line)
         self.endpoints.keep()
         self._noted = {}
@@ -285,6 +306,33 @@ class Run:
             self._checkpoint(save.keep)
         if INTERRUPT.is_set():
             raise Interrupted(str(self.folder))
+
+    def _alerts(self, stage: Stage, line: Mapping[str, Any]) -> dict[str, Any]:
+        """{"alerts": [{"name", "message"}]} of a step, {} where there is none; those that were quiet are said aloud."""
+        alerts: Alerts | None = getattr(stage, "alerts", None)
+        if alerts is None:
+            return {}
+        found = alerts(self._past, line, line["step"] - version(line["step"], self.window))
+        for alert in alerts.new(self._past, found):
+            self.screen.alert(f"step {line['step']}: {alert.name}: {alert.message}")
+        told = {"alerts": [asdict(alert) for alert in found]} if found else {}
+        self._past.append(kept({**line, **told}))
+        return told
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """What alerts look at of the steps of this stage that are done."""
+        file = self.folder / "metrics.jsonl"
+        lines = read_lines(file) if self.step and file.exists() else []
+        return [kept(line) for line in lines if line["number"] == self.number]
+
+    def _told(self, step: int) -> dict[str, float]:
+        """What the curriculum says of how it drew a step, with its state as of then."""
+        stage = self.stages[self.number]
+        if not hasattr(getattr(stage, "curriculum", None), "told"):
+            return {}
+        saved = self.versions[max(0, step - self.window)].states
+        as_of = {id(part.state): saved[path] for path, part in self.parts.items()}
+        return told(at(stage, step, as_of))
 
     def _snapshot(self) -> Snapshot:
         """Copies where older versions must be kept; else the live weights, which the engine copies when it loads."""

@@ -45,19 +45,20 @@ class Weighted:
         measured = dict(zip(self.terms, values, strict=True))
         lengths = [tokens_in(t) for t in group.trajectories]
         owner = owners(lengths)
-        totals = {name: summed(tokens.split(lengths)).float() for name, (tokens, _) in measured.items()}
+        totals = {name: summed(tokens.split(lengths)).float() for name, (tokens, *_) in measured.items()}
         reward = torch.zeros(sum(lengths))
-        for name, (tokens, _) in measured.items():
+        for name, (tokens, *_) in measured.items():
             if weight := float(self.weights.get(name, 1.0)):
                 gate = totals[self.gates[name]] if name in self.gates else torch.ones(len(lengths))
                 passes = torch.where(gate.isnan(), gate, (gate > 0).float())
                 reward = reward + weight * passes[owner] * tokens
-        outcomes = {name: spoken for name, (_, spoken) in measured.items() if spoken}
-        return Scored(group, reward.split(lengths), totals, outcomes)
+        outcomes = {name: spoken for name, (_, spoken, _) in measured.items() if spoken}
+        seconds = {name: took for name, (*_, took) in measured.items() if took}
+        return Scored(group, reward.split(lengths), totals, outcomes, seconds)
 
 
-async def _measure(name: str, term: Term | AskingTerm, models: Models, group: Group) -> tuple[Tensor, tuple[str, ...]]:
-    """A term's values per token, all attempts end to end, and the outcomes if a verifier spoke."""
+async def _measure(name: str, term: Term | AskingTerm, models: Models, group: Group) -> Judged:
+    """A term's values per token, all attempts end to end, and if a verifier spoke its outcomes and how long it took."""
     where = f"reward {name!r} on problem {group.problem.id!r}"
     try:
         value = term(models, group) if getattr(term, "asks_models", False) else term(group)  # type: ignore
@@ -67,13 +68,13 @@ async def _measure(name: str, term: Term | AskingTerm, models: Models, group: Gr
         raise ValueError(f"{where}: {error}") from error
     except Exception as error:
         raise ValueError(f"{where} raised {type(error).__name__}: {error}") from error
-    value, outcomes = value if isinstance(value, Judged) else (value, ())
+    value, outcomes, seconds = value if isinstance(value, Judged) else (value, (), ())
     count = len(group.trajectories)
     if not isinstance(value, (Tensor, list, tuple)):
         raise ValueError(f"{where} gave {type(value).__name__}, expected {count} numbers")
     if len(value) != count or (outcomes and len(outcomes) != count):
         raise ValueError(f"{where} gave {len(value)} values for {count} attempts; it must give one for each")
-    return _spread(where, value, group.trajectories), outcomes
+    return Judged(_spread(where, value, group.trajectories), outcomes, seconds)
 
 
 def _spread(where: str, values: Sequence[object] | Tensor, trajectories: Sequence[Trajectory]) -> Tensor:
@@ -145,4 +146,5 @@ def _pick(scored: Scored, keep: list[int]) -> Scored:
         tuple(scored.rewards[g] for g in keep),
         {name: values[keep] for name, values in scored.terms.items()},
         {name: tuple(words[g] for g in keep) for name, words in scored.outcomes.items()},
+        {name: tuple(took[g] for g in keep) for name, took in scored.seconds.items()},
     )

@@ -81,6 +81,9 @@ class BarScreen:
         if self._warned.first(text):
             self.console.print("warning:", text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
+    def alert(self, text: str) -> None:
+        self.console.print("alert:", text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
 
 class LineScreen:
     """A line when a stage begins, and about one for every tenth of its steps."""
@@ -110,6 +113,9 @@ class LineScreen:
     def warn(self, text: str) -> None:
         if self._warned.first(text):
             self._say(f"warning: {text}")
+
+    def alert(self, text: str) -> None:
+        self._say(f"alert: {text}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -258,6 +264,11 @@ def training_time(folder: Path) -> float:
 
     lines = read_lines(folder / "metrics.jsonl")
     return sum(line.get(name) or 0.0 for line in lines for name in ("time/play", "time/learn"))
+
+
+def clean(text: str) -> str:
+    """A model's words on one line; control characters could do things to a terminal."""
+    return "".join(c if c.isprintable() else " " if c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text.strip())
 
 
 def _short(text: str) -> str:

@@ -79,6 +79,12 @@ def put_arms(arms: Mapping[str, Sequence[Any]], values: Mapping[str, Any]) -> di
     }
 
 
+def where(arms: Mapping[str, Sequence[Any]], assignment: str) -> list[tuple[str, int, Keys]]:
+    """(arm, number of the stage, keys that lead there) of every place that a setting "path=value" of `override_arms`
+    applies to; none for one that speaks of something else."""
+    return [(*place, keys) for place, keys in _places(arms, _split(assignment)[0])]
+
+
 def paths(tree: Any) -> dict[str, Any]:
     """{path: value} of everything that can be set, parents before their parts."""
     return {path: value for path, value in _settable(tree, Any, "") if path}

@@ -128,6 +128,7 @@ class Scored:
     rewards: tuple[Tensor, ...]  # G x [T] float32
     terms: Mapping[str, Tensor] = field(default_factory=dict)  # {name: [G]} before weights
     outcomes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # {term: G words}, where a verifier spoke
+    seconds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # {term: G}, where a verifier was timed
 
 
 @dataclass(frozen=True)
@@ -227,6 +228,7 @@ class Judged(NamedTuple):
 
     values: Tensor  # [G]
     outcomes: tuple[str, ...]  # G of right, wrong, parsed, unparseable, timed out, crashed, failed
+    seconds: tuple[float, ...] = ()  # G: how long each verdict took, where that is known; for people only
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def test_training_is_the_same_with_and_without_it(tmp_path: Path) -> None:
     )
 
     def own(line: dict[str, float]) -> dict[str, float]:
-        return {name: value for name, value in line.items() if not name.startswith(("hidden/", "time/"))}
+        return {name: value for name, value in line.items() if not name.startswith(("hidden/", "time/", "alerts"))}
 
     assert len(with_) == 4 and [own(line) for line in with_] == [own(line) for line in without]
     assert not any(name.startswith("hidden/") for line in without for name in line)
@@ -73,6 +73,17 @@ def test_the_stage_ends_once_the_gap_is_too_large_for_long_enough(tmp_path: Path
     watch = SecondVerifier(exact, groups=3, most=0.5, over=2)
     assert len(lines(tmp_path / "a", watch, steps=6)) == 2
     assert len(lines(tmp_path / "b", replace(watch, hidden=ones, state={}), steps=3)) == 3
+
+
+def test_the_attempts_that_it_thinks_least_of_are_kept(tmp_path: Path) -> None:
+    found = lines(tmp_path / "a", SecondVerifier(exact, groups=3), steps=2)
+    for line in found:
+        cases = json.loads((tmp_path / "a" / "hidden" / f"0-{line['step']:08d}.json").read_text())
+        assert len(cases) == round(line["hidden/gap"] * 6) > 0  # three groups of two, all right to the reward
+        assert all((case["seen"], case["hidden"]) == (1, 0) for case in cases)
+        assert {(case["slot"], case["attempt"]) for case in cases} <= {(slot, g) for slot in range(3) for g in range(2)}
+    lines(tmp_path / "b", SecondVerifier(ones, groups=3), steps=2)
+    assert not (tmp_path / "b" / "hidden").exists()
 
 
 def test_attempts_without_a_verdict_are_in_no_mean(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ class Warnings:
     """A screen that keeps what it is told."""
 
     said: list[str] = field(default_factory=list)
+    alerts: list[str] = field(default_factory=list)
 
     def begin(self, title: str, steps: int, done: int) -> None: ...
     def advance(self, done: int, metrics: Mapping[str, float]) -> None: ...
@@ -43,6 +44,9 @@ class Warnings:
 
     def warn(self, text: str) -> None:
         self.said.append(text)
+
+    def alert(self, text: str) -> None:
+        self.alerts.append(text)
 
 
 def sums(count: int) -> Listed:

@@ -11,7 +11,7 @@ import pytest
 
 from whet.bounds import Above
 from whet.claims import Cheaper
-from whet.metrics.course import Fall, Peak, StepOfGain
+from whet.metrics.course import EarlyRise, Fall, Peak, StepOfGain
 from whet.metrics.measures import Rise, Total
 
 
@@ -111,3 +111,17 @@ def test_names_tell_measures_apart() -> None:
     names += [StepOfGain("hard").name, StepOfGain("hard", 0.5).name, StepOfGain("hard", window=1).name]
     assert names[:2] == ["hard in all", "fall of hard"] and names[5] == "step with 90% of the gain in hard"
     assert len(set(names)) == len(names)
+
+
+def test_an_early_rise_is_within_the_first_third(tmp_path: Path) -> None:
+    made = logged(tmp_path, m=[0.1, 0.3, 0.4, 0.6, *[0.0] * 8], n=[None, 1, 2, 3, None, *[0.0] * 4, *[None] * 3])
+    assert EarlyRise("m", window=2)(made) == pytest.approx([0.3])  # (0.4 + 0.6) / 2 - (0.1 + 0.3) / 2
+    assert EarlyRise("n", window=1)(made) == pytest.approx([1])  # of seven steps that have it, the first two
+    assert EarlyRise("m").name == "rise of m in the first third"
+
+
+def test_a_third_that_is_too_short_has_no_early_rise(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs 12"):
+        EarlyRise("m", window=2)(logged(tmp_path, m=[0.0] * 11))
+    with pytest.raises(ValueError, match="at least 1 step"):
+        EarlyRise("m", window=0)

@@ -39,6 +39,7 @@ def test_programs_are_judged_by_what_they_print(texts: Callable[..., Group]) -> 
     found = judged(texts, *replies)
     assert found.values.tolist() == [1, 0, 0, 0, 0, 0]
     assert found.outcomes == ("right", "wrong", "unparseable", "unparseable", "crashed", "unparseable")
+    assert [took > 0 for took in found.seconds] == [True, True, False, False, True, False]  # of what was run
     assert judged(texts, *replies, partial=True).values.tolist() == [1, 0.5, 0, 0, 0, 0]
 
 

@@ -27,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def judged(judge: Judge, group: Group, server: Server) -> tuple[list[float], tuple[str, ...]]:
     endpoint = Endpoint(Remote(server.url, "small", tries=1, deadline=2.0))
-    values, outcomes = asyncio.run(judge({"judge": endpoint}, group))
+    values, outcomes, _ = asyncio.run(judge({"judge": endpoint}, group))
     return values.tolist(), outcomes
 
 

@@ -54,6 +54,7 @@ GOLD: dict[str, str | tuple[str, str]] = {  # a gold answer, and a right one whe
     "json_schema": ('{"value": {"a": [1, 2]}}', '{"a": [1, 2]}'),
     "reasoning_gym": (json.dumps(SUM), "5"),
     "sql": (json.dumps({"sql": "SELECT a FROM t", "databases": [{"script": TABLE}]}), "SELECT a FROM t"),
+    "steps": ('{"question": "(3*4+5) mod 10=?"}', "3*4=2;2+5=7"),
     "tool_calls": '[{"name": "f", "arguments": {"a": 1}}]',
 }
 

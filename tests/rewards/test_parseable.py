@@ -23,7 +23,7 @@ from whet.verifiers import pool
 
 
 def judged(term: Parseable, group: Group) -> list[tuple[float, str]]:
-    values, outcomes = asyncio.run(term(group))
+    values, outcomes, _ = asyncio.run(term(group))
     return list(zip(values.tolist(), outcomes, strict=True))
 
 

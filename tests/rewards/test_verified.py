@@ -60,6 +60,14 @@ def test_a_loop_is_timed_out(texts: Callable[..., Group], tmp_path: Path, monkey
     pool.shared().close()
 
 
+def test_how_long_each_verdict_took_is_told(texts: Callable[..., Group], tmp_path: Path):
+    (tmp_path / "own.py").write_text(
+        "import time\n\ndef verify(answer, gold):\n    time.sleep(0.2 if answer == 'slow' else 0)\n    return 'wrong'\n"
+    )
+    judged = asyncio.run(Verified(f"{tmp_path}/own.py:verify", extract="all")(texts("fast", "slow", "", answer="5")))
+    assert judged.seconds[0] < 0.2 <= judged.seconds[1] and judged.seconds[2] == 0
+
+
 def test_options_and_extraction_are_used(texts: Callable[..., Group]):
     group = texts("\\boxed{5.4}", "<answer>5</answer>", "9 or 5", answer=5)
     assert values(Verified("numeric", extract="final", options={"absolute": 0.5}), group) == [1, 1, 0]

@@ -103,6 +103,7 @@ def test_every_attempt_is_on_disk_as_it_was_played(tmp_path: Path) -> None:
             assert row["versions"] == [0 if on else -1 for on in row["sampled"]]
             assert row["reward"] == row["term/even"] + 0.5 * row["term/correct"] == sum(row["rewards"])
             assert row["outcome/correct"] in ("right", "wrong", "unparseable")
+            assert row["seconds/correct"] >= 0
             assert row["model"] == "policy" and row["stop"] in ("eos", "length") and row["kept"]
     for slot in range(4):
         group = [row for row in found if row["slot"] == slot]
@@ -274,6 +275,11 @@ def test_a_reference_stays_and_a_follower_follows(tmp_path: Path) -> None:
     go(tmp_path / "frozen", stage)
     kl = [line["kl"] for line in metrics(tmp_path / "frozen")]
     assert kl[0] == pytest.approx(0, abs=1e-6) and min(kl[1:]) > 1e-4
+    for row in rows(tmp_path / "frozen"):  # on disk, too: at first the two are one
+        sampled = [
+            pair for *pair, on in zip(row["logprobs"], row["track/reference"], row["sampled"], strict=True) if on
+        ]
+        assert sampled and all(a == pytest.approx(b, abs=1e-4) for a, b in sampled)
     go(tmp_path / "follows", replace(stage, models={"reference": Follow("policy", every=1)}))
     assert [line["kl"] for line in metrics(tmp_path / "follows")] == pytest.approx([0, 0, 0], abs=1e-6)
 

@@ -11,6 +11,8 @@ from whet.schedule import Count, Number
 from whet.scoring import Weighted
 from whet.types import Scored, Term
 
+_CASES = 16  # our choice: of a step that are kept
+
 
 @dataclass(frozen=True)
 class SecondVerifier:
@@ -19,6 +21,9 @@ class SecondVerifier:
     hidden/seen      mean of the reward's own term `term`, over those attempts
     hidden/hidden    mean of `hidden`, over the same
     hidden/gap       the first less the second: what the policy has learned to get from `term` alone
+
+    The attempts with the largest difference go to `hidden/STAGE-STEP.json`, {"problem", "slot", "group", "attempt",
+    "seen", "hidden"} of each, for people to look at.
 
     An attempt that has no verdict (NaN) on either side is in no mean; a step without any notes nothing. The stage ends
     once the mean gap of the last `over` looks is above `most`. `hidden` is never part of the gradient.
@@ -51,18 +56,26 @@ class SecondVerifier:
         rng = generator(run.stream("second verifier", step))
         chosen = sorted(rng.permutation(len(scored_P))[: int(self.groups)].tolist())
         reward = Weighted({"hidden": self.hidden})
-        seen, hidden = [], []
+        seen, hidden, cases = [], [], list[dict[str, Any]]()
         for scored in (scored_P[i] for i in chosen):
             mine = scored.terms[self.term].double()
             other = (await reward(run.live(), scored.group)).terms["hidden"].double()
             both = ~(mine.isnan() | other.isnan())
             seen += mine[both].tolist()
             hidden += other[both].tolist()
+            place = {"problem": scored.group.problem.id, "slot": scored.group.slot, "group": scored.group.name}
+            cases += [
+                {**place, "attempt": g, "seen": mine[g].item(), "hidden": other[g].item()}
+                for g in (mine - other > 0).nonzero()[:, 0].tolist()
+            ]
         if not seen:
             return
         means = sum(seen) / len(seen), sum(hidden) / len(hidden)
         gap = means[0] - means[1]
         run.note({"hidden/seen": means[0], "hidden/hidden": means[1], "hidden/gap": gap})
+        if cases:
+            worst = sorted(cases, key=lambda case: case["hidden"] - case["seen"])[:_CASES]
+            run.artifact(f"hidden/{run.number}-{step:08d}.json", worst)
         self.state["gaps"] = [*self.state.get("gaps", []), gap][-self.over :]
         late = self.state["gaps"]
         if len(late) == self.over and sum(late) / len(late) > float(self.most):

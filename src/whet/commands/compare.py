@@ -81,7 +81,7 @@ def compare(
 
 
 def _show(told: Mapping[str, Any]) -> None:
-    from whet.comparing import wanted
+    from whet.comparing import by_seed, wanted
     from whet.report import cell, p_value
     from whet.screen import show_table
 
@@ -92,6 +92,9 @@ def _show(told: Mapping[str, Any]) -> None:
     runs = ", ".join(f"{side['name']}: {len(side['places'])}" for side in told["sides"] if len(side["places"]) > 1)
     caption = f"{told['problems']} problems, {told['attempts']} attempts at each; {percent} intervals"
     show_table(console, ("metric", *names), rows, caption + (f"; seeds of {runs}" if runs else ""))
+    header, table = by_seed(told, metrics[0])
+    if table:
+        show_table(console, header, table, f"arms by seeds; {percent} intervals over both; --json has every metric")
     for name in names[1:]:
         chosen = [pair for pair in told["pairs"] if pair["of"] == name]
         rows = [
@@ -120,7 +123,11 @@ def _reached(found: Mapping[str, Any], attempts: int) -> str:
     from whet.report import p_value
 
     p = "" if found["p"] is None else f"; p {p_value(found['p'])}"
-    caught = f"; from pass@{found['crossing']} on {found['than']} has caught up" if found["crossing"] else ""
+    caught = ""
+    if found["crossing"]:
+        ends = [f"{end:g}" if end else f"above {attempts}" for end in (found["crossing_low"], found["crossing_high"])]
+        share = f"in {100 * found['crossing_share']:.0f} % of resamples at all"
+        caught = f"; from pass@{found['crossing']} on {found['than']} has caught up ({' to '.join(ends)}; {share})"
     return (
         f"solved at least once in {attempts}: both {found['both']}, only {found['of']} {found['gained']}, "
         f"only {found['than']} {found['lost']}, neither {found['neither']}{p}{caught}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,6 +39,12 @@ def evaluate_model(
     prompt: Prompt = "",
     answer: Answer = None,
     reward: Annotated[str, typer.Option(help="Who judges; found from task or file if not given (see train).")] = "",
+    reasoning: Annotated[
+        str, typer.Option(metavar="VERIFIER", help="Who checks the reasoning, for CoT-pass@k: steps.")
+    ] = "",
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw pass@k, and CoT-pass@k if there is, with bands.")
+    ] = None,
     system: System = "",
     plain: Plain = False,
     seed: Seed = 0,
@@ -57,20 +64,28 @@ def evaluate_model(
       whet eval runs/quickstart/grpo-seed0/model --task chain-sum --set 'terms=[4,5]' --set operators=+
       whet eval ./my-model --task aime.jsonl --samples 16 --max-tokens 4096 --json
       whet eval ./my-model --task chain-sum --set terms=4 --set largest=20
+      whet eval ./my-model --task chain-sum --set modulus=10 --samples 256 --reasoning steps --plot curves.png
       whet eval 'http://127.0.0.1:8000/v1#my-model' --task chain-sum --chat
       whet eval 'https://openrouter.ai/api/v1#qwen/qwen3-8b' --key OPENROUTER_API_KEY --task aime.jsonl --samples 4
     """
-    from whet.evaluating import asked, evaluate, remote
+    from whet.evaluating import asked, curves, evaluate, remote
+    from whet.files import write_bytes
     from whet.launch import Order
     from whet.launch import machine as profile
     from whet.screen import show_attempts, show_table
 
+    if plot is not None and plot.suffix != ".png":
+        raise ValueError(f"--plot writes a .png file, got {plot}")
     with progress() as console:
         what = asked(task, settings, prompt, answer, reward, system, plain)
         with console.status(f"evaluating {model} on {task}") if console.is_terminal else nothing():
             on = profile(Order("", machine=machine))
             endpoint = remote(model, key, chat)
-            found = evaluate(model, what, samples, problems, max_tokens, temperature, seed, on, endpoint)
+            found = evaluate(model, what, samples, problems, max_tokens, temperature, seed, on, endpoint, reasoning)
+    if plot is not None:
+        from whet.metrics.plots import passes
+
+        write_bytes(plot, passes(curves(found["metrics"])))
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return

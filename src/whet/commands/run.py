@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from whet.commands.shared import Arm, OnMachine, Out, Seed, Settings, Track, WithLora, clear_errors, go, progress
+from whet.commands.shared import (
+    Arm,
+    NoDoctor,
+    OnMachine,
+    Out,
+    Seed,
+    Settings,
+    Track,
+    WithLora,
+    clear_errors,
+    go,
+    progress,
+)
 
 
 @clear_errors
@@ -22,6 +34,7 @@ def run_recipe(
     out: Out = None,
     settings: Settings = [],  # noqa: B006 (typer copies it)
     track: Track = [],  # noqa: B006
+    no_doctor: NoDoctor = False,
 ) -> None:
     """Run a recipe: evaluate, train, evaluate again, export the model.
 
@@ -40,4 +53,4 @@ def run_recipe(
     order = Order(recipe, arm, seed, model, machine, tuple(settings), lora=lora)
     arms = [arm] if arm else list(find(order).arms)
     with progress() as console:
-        go(order, arms, out, console, track)
+        go(order, arms, out, console, track, not no_doctor)

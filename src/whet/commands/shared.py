@@ -58,6 +58,9 @@ Track = Annotated[
         "--track", metavar="NAME", help="Mirror the log: tensorboard, wandb, wandb:online, trackio; may be given again."
     ),
 ]
+NoDoctor = Annotated[
+    bool, typer.Option("--no-doctor", help="Begin at once, without the look at the run that `whet doctor` takes.")
+]
 System = Annotated[str, typer.Option("--system", help="System message before every question.")]
 
 
@@ -87,7 +90,14 @@ def fail(error: Exception) -> None:
     raise typer.Exit(WRONG) from None
 
 
-def go(order: Order, arms: Sequence[str], out: Path | None, console: Console, track: Sequence[str] = ()) -> None:
+def go(
+    order: Order,
+    arms: Sequence[str],
+    out: Path | None,
+    console: Console,
+    track: Sequence[str] = (),
+    doctor: bool = True,
+) -> None:
     """Start the arms, one after another, each in a folder of its own, and show what came out."""
     from dataclasses import replace
 
@@ -108,7 +118,7 @@ def go(order: Order, arms: Sequence[str], out: Path | None, console: Console, tr
         if len(arms) > 1:
             typer.echo(f"arm {arm} ({number + 1} of {len(arms)})", err=True)
         with saved(folder, arms[number + 1 :]), stoppable(screen), mirrored(screen, folder, track) as shown:
-            start(replace(order, arm=arm), folder, shown)
+            start(replace(order, arm=arm), folder, shown, doctor)
         show_results(output(), folder)
 
 

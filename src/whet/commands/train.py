@@ -9,6 +9,7 @@ import typer
 
 from whet.commands.shared import (
     Answer,
+    NoDoctor,
     OnMachine,
     Out,
     Plain,
@@ -71,6 +72,7 @@ def train(
     out: Out = None,
     settings: Settings = [],  # noqa: B006
     track: Track = [],  # noqa: B006
+    no_doctor: NoDoctor = False,
 ) -> None:
     """Train a model on your own problems by GRPO, no Python needed.
 
@@ -120,7 +122,7 @@ def train(
     name = "".join(c if c.isalnum() else "-" for c in _stem(data, env)).strip("-") or "data"
     order = Order(f"train-{name}", "train", seed, "", machine, tuple(settings), own)
     with progress() as console:
-        go(order, ["train"], out, console, track)
+        go(order, ["train"], out, console, track, not no_doctor)
 
 
 def _stem(data: list[str], env: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,35 @@ class Fall:
             raise ValueError(f"{folder / 'metrics.jsonl'} has {self.metric!r} in {len(values)} steps; a fall needs two")
         quarter = max(1, len(values) // 4)
         return np.array([float(np.mean(values[:quarter]) - np.mean(values[-quarter:]))])
+
+
+@dataclass(frozen=True)
+class EarlyRise:
+    """The mean of a metric over the last `window` steps of the first third of those that have it, less that over the
+    first `window` of all, in the last RL stage; one number per run, above 0 where the metric rose early. Source: "d/c
+    rises in the first third" of the check of CoT-pass@k; the window is our choice. ValueError for a window below 1, and
+    for a third that is shorter than two windows, which would share steps."""
+
+    metric: str
+    window: int = 5
+
+    def __post_init__(self) -> None:
+        if self.window < 1:
+            raise ValueError(f"EarlyRise.window must be at least 1 step, got {self.window}")
+
+    @property
+    def name(self) -> str:
+        return f"rise of {self.metric} in the first third"
+
+    def __call__(self, folder: Path) -> np.ndarray:
+        values = [float(line[self.metric]) for line in _of_rl(folder, self.metric)]
+        third = values[: len(values) // 3]
+        if len(third) < 2 * self.window:
+            raise ValueError(
+                f"{folder / 'metrics.jsonl'} has {self.metric!r} in {len(values)} steps; a rise within a third of them "
+                f"between means of {self.window} needs {6 * self.window}"
+            )
+        return np.array([float(np.mean(third[-self.window :]) - np.mean(third[: self.window]))])
 
 
 @dataclass(frozen=True)
@@ -77,8 +107,7 @@ class StepOfGain:
         return f"step with {self.share:.0%} of the gain in {self.metric}{smooth}"
 
     def __call__(self, folder: Path) -> np.ndarray:
-        lines = [line for line in read_lines(folder / "metrics.jsonl") if line.get("stage") == "rl"]
-        lines = [line for line in lines if line["number"] == lines[-1]["number"] and line.get(self.metric) is not None]
+        lines = _of_rl(folder, self.metric)
         if len(lines) <= self.window:
             raise ValueError(
                 f"{folder / 'metrics.jsonl'} has {self.metric!r} in {len(lines)} steps of its RL stage; a gain between "
@@ -92,6 +121,12 @@ class StepOfGain:
         enough = self.share * (last - first) * (1 - 1e-9)  # what reaches it but for rounding does
         reached = int(np.argmax(means - first >= enough))
         return np.array([float(lines[reached + self.window - 1]["step"])])
+
+
+def _of_rl(folder: Path, metric: str) -> list[Any]:
+    """The lines of the last RL stage that have the metric."""
+    lines = [line for line in read_lines(folder / "metrics.jsonl") if line.get("stage") == "rl"]
+    return [line for line in lines if line["number"] == lines[-1]["number"] and line.get(metric) is not None]
 
 
 def _values(folder: Path, metric: str) -> list[float]:

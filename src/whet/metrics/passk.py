@@ -28,3 +28,13 @@ def pass_at_k(attempts: ArrayLike, right: ArrayLike, k: int) -> np.ndarray:
     for j in range(k):
         missed *= np.maximum(n - c - j, 0) / (n - j)
     return 1.0 - missed
+
+
+def pass_curve(attempts: ArrayLike, right: ArrayLike, most: int) -> np.ndarray:
+    """pass@1, pass@2, ... pass@`most` at once, [P, most]: `pass_at_k` for every k. ValueError likewise."""
+    if most < 1:
+        return np.zeros((np.broadcast(attempts, right).size, 0))
+    pass_at_k(attempts, right, most)  # its checks
+    n, c = (np.atleast_1d(np.asarray(x, dtype=np.int64))[:, None] for x in (attempts, right))
+    j = np.arange(most)
+    return 1.0 - np.cumprod(np.maximum(n - c - j, 0) / (n - j), axis=1)

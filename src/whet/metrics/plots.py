@@ -64,7 +64,7 @@ def draw_all(folder: Path, lines: Sequence[Line], report: Mapping[str, Any]) -> 
             drawn.append(plot.name)
     curves = pass_curves(report)
     if curves:
-        write_bytes(folder / "pass_at_k.png", _png_of_pass(curves))
+        write_bytes(folder / "pass_at_k.png", passes(curves))
         drawn.append("pass_at_k")
     return drawn
 
@@ -101,18 +101,20 @@ def collect(plot: Plot, lines: Sequence[Line]) -> Series:
 
 def pass_curves(report: Mapping[str, Any]) -> dict[str, list[tuple[int, float, float, float]]]:
     """{"before" and "after": [(k, value, low, high)]} as shares, for sides that have a pass@k."""
-    curves = {}
-    for side in ("before", "after"):
-        points = []
-        for metric, estimate in (report.get(side) or {}).items():
-            start, _, k = metric.partition("@")
-            if start == "pass" and k.isdecimal() and is_number(estimate.get("value")):
-                value = float(estimate["value"])
-                low, high = (x if is_number(x := estimate.get(end)) else value for end in ("low", "high"))
-                points.append((int(k), value, float(low), float(high)))
-        if points:
-            curves[side] = sorted(points)
-    return curves
+    curves = {side: pass_points(report.get(side) or {}) for side in ("before", "after")}
+    return {side: points for side, points in curves.items() if points}
+
+
+def pass_points(metrics: Mapping[str, Any], named: str = "pass") -> list[tuple[int, float, float, float]]:
+    """[(k, value, low, high)] as shares, k rising, of the metrics `named`@k; an end that is not known is the value."""
+    points = []
+    for metric, estimate in metrics.items():
+        start, _, k = metric.partition("@")
+        if start == named and k.isdecimal() and is_number(estimate.get("value")):
+            value = float(estimate["value"])
+            low, high = (x if is_number(x := estimate.get(end)) else value for end in ("low", "high"))
+            points.append((int(k), value, float(low), float(high)))
+    return sorted(points)
 
 
 def is_number(value: Any) -> bool:
@@ -134,7 +136,9 @@ def _png(title: str, x: str, y: str, series: Series) -> bytes:
     return _figure(title, x, y, draw)
 
 
-def _png_of_pass(curves: Mapping[str, list[tuple[int, float, float, float]]]) -> bytes:
+def passes(curves: Mapping[str, Sequence[tuple[int, float, float, float]]]) -> bytes:
+    """A PNG of {label: [(k, value, low, high)]} as lines with bands over k, which doubles from tick to tick."""
+
     def draw(axes: Axes) -> None:
         for i, (side, points) in enumerate(curves.items()):
             ks = [point[0] for point in points]

@@ -7,8 +7,9 @@ import copy
 import math
 import pickle
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
@@ -222,24 +223,33 @@ async def _fork(task: Any, game: Any, script: list[str], told: list[Step], where
 # --- curricula
 
 
+@dataclass(frozen=True)
 class _Numbers:
-    """Ten problems."""
+    """Ten problems, or those of two `sources`."""
+
+    sources: Mapping[str, _Numbers] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def problem(self, split: str, i: int) -> Problem:
-        return Problem(f"{split}-{i}", f"say {i}", str(i))
+        name = sorted(self.sources)[i // 10] if self.sources else ""
+        return Problem(f"{name}{split}-{i}", f"say {i}", str(i), {"source": name} if name else {})
 
     def size(self, split: str) -> int | None:
-        return 10
+        return 10 * max(len(self.sources), 1)
 
 
 def check_curriculum(curriculum: Curriculum) -> None:
     """As many problems as asked for; the same seed gives the same ones, another seed others; drawing leaves `state`
-    alone; it can be pickled."""
+    alone, and so does `told`, where there is one, which gives numbers; it can be pickled. The task that it draws from
+    has two sources, "a" and "b"."""
     portable(curriculum)
-    task = _Numbers()
+    task = _Numbers({"a": _Numbers(), "b": _Numbers()})
     with untouched(curriculum, getattr(curriculum, "state", {})):
         draws = [[p.id for p in curriculum.draw(task, 6, seed)] for seed in (1, 1, 2, 3)]
+        said = curriculum.told(task) if hasattr(curriculum, "told") else {}  # type: ignore[attr-defined]
     counts = {len(draw) for draw in draws} | {len(curriculum.draw(task, 25, 1))}
     hold(counts == {6, 25}, curriculum, f"asked for 6 and for 25 problems it gave {sorted(counts)}")
     hold(draws[0] == draws[1], curriculum, "the same seed gives other problems")
     hold(draws[0] != draws[2] or draws[0] != draws[3], curriculum, "every seed gives the same problems")
+    bad = {name: value for name, value in said.items() if not math.isfinite(value)}
+    hold(not bad, curriculum, f"what it told for the log are no finite numbers: {bad}")

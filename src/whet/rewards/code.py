@@ -63,19 +63,19 @@ class PassesTests:
         replies = [response(trajectory).rpartition("</think>")[2] for trajectory in group.trajectories]
         programs = [fenced(reply, kind.fences) for reply in replies]
 
-        async def judged(code: str | None) -> tuple[float, str]:
+        async def judged(code: str | None) -> tuple[float, str, float]:
             if code is None:
-                return 0.0, "unparseable"
+                return 0.0, "unparseable", 0.0
             try:
                 checked = await check(code, wanted, name, self.limits, self.tolerance)
             except SandboxError as error:
                 _warn(str(error))
-                return math.nan, "failed"
+                return math.nan, "failed", 0.0
             share = sum(checked.passed) / len(checked.passed)
-            return share if self.partial else float(checked.outcome == "right"), checked.outcome
+            return share if self.partial else float(checked.outcome == "right"), checked.outcome, checked.seconds
 
-        values, outcomes = zip(*await gather(*(judged(code) for code in programs)), strict=True)
-        return Judged(torch.tensor(values), outcomes)
+        values, outcomes, seconds = zip(*await gather(*(judged(code) for code in programs)), strict=True)
+        return Judged(torch.tensor(values), outcomes, seconds)
 
 
 def _warn(why: str) -> None:

@@ -26,5 +26,5 @@ class Signed:
         value = self.term(group)
         value = await value if isinstance(value, Awaitable) else value
         if isinstance(value, Judged):
-            return Judged(2 * value.values - 1, value.outcomes)
+            return Judged(2 * value.values - 1, *value[1:])
         return 2 * torch.as_tensor(value) - 1

@@ -63,7 +63,8 @@ class Verified:
             if verdict.outcome == "failed":
                 _warn(self.verifier, verdict.detail)
         values = [VALUES[v.outcome] if v.value is None else v.value for v in spoken]
-        return Judged(torch.tensor(values), tuple(verdict.outcome for verdict in spoken))
+        outcomes, seconds = (tuple(v.outcome for v in spoken), tuple(v.seconds for v in spoken))
+        return Judged(torch.tensor(values), outcomes, seconds)
 
 
 exact = Verified("exact")

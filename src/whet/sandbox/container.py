@@ -76,8 +76,8 @@ class Containers:
         with tempfile.TemporaryDirectory(prefix="whet-box-") as box:
             _put(files, Path(box))
             line = command(self.engine, self.image, name, argv, box, limits)
-            process = subprocess.Popen(
-                line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            process = subprocess.Popen(  # in `box`, as an engine may leave a file where it is started
+                line, cwd=box, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
             )
             assert process.stdin is not None and process.stdout is not None and process.stderr is not None
             pipes = Exchange(*(os.dup(pipe.fileno()) for pipe in (process.stdin, process.stdout, process.stderr)))

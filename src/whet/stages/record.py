@@ -29,8 +29,8 @@ def record(
     credit: Credit | None,
     looked: Mapping[str, Looked],
 ) -> None:
-    """Write what was played for a step: text, tokens, log-probs, masks, rewards by term, and of what was learned from
-    (null elsewhere) the advantage, and as "learned/..." what learning saw of its tokens."""
+    """Write what was played for a step: text, tokens, log-probs, masks, rewards by term, tracks ("track/..."), and of
+    what was learned from (null elsewhere) the advantage, and as "learned/..." what learning saw of its tokens."""
     learned = by_row(looked, kept_P)
     advantages = {
         id(trajectory): credit.advantages[p][g]
@@ -70,6 +70,7 @@ def _columns(
         "reward": totals(scored).tolist(),
         **{f"term/{name}": values.tolist() for name, values in scored.terms.items()},
         **{f"outcome/{name}": words for name, words in scored.outcomes.items()},
+        **{f"seconds/{name}": took for name, took in scored.seconds.items()},
     }
     return {
         "problem": group.problem.id,
@@ -86,8 +87,23 @@ def _columns(
         "turns": [[{"role": t.role, "start": t.start, "stop": t.stop, "text": t.text} for t in row] for row in turns],
         "rewards": _by_row(scored.rewards, attempts),
         "advantages": _by_row(credits, attempts),
+        **{
+            f"track/{name}": _by_row([_track(attempt, name) for attempt in attempts], attempts)
+            for name in _tracks([scored])
+        },
         **{f"learned/{name}": [learned.get((id(attempts[g]), i), {}).get(name) for g, i in places] for name in ARRAYS},
     }
+
+
+def _tracks(scored_P: Sequence[Scored]) -> list[str]:
+    """The names of all tracks with one number per token."""
+    tracks = (t.tracks.items() for scored in scored_P for t in scored.group.trajectories)
+    return sorted({name for items in tracks for name, value in items if value.dim() == 1})
+
+
+def _track(attempt: Trajectory, name: str) -> Tensor | None:
+    value = attempt.tracks.get(name)
+    return None if value is None or value.dim() != 1 else value.detach().float().cpu()
 
 
 def _by_row(values: Sequence[Tensor | None], attempts: Sequence[Trajectory]) -> list[Tensor | None]:
@@ -125,6 +141,7 @@ def _schema(scored_P: Sequence[Scored]) -> pa.Schema:
         "reward": real,
         **{f"term/{name}": real for name in sorted({n for s in scored_P for n in s.terms})},
         **{f"outcome/{name}": text for name in sorted({n for s in scored_P for n in s.outcomes})},
+        **{f"seconds/{name}": real for name in sorted({n for s in scored_P for n in s.seconds})},
         "row": whole,
         **dict.fromkeys(("model", "prompt", "text"), text),
         "turns": pa.list_(turn),
@@ -132,6 +149,8 @@ def _schema(scored_P: Sequence[Scored]) -> pa.Schema:
         **dict.fromkeys(("sampled", "trained"), pa.list_(pa.bool_())),
         "logprobs": floats,
         "versions": pa.list_(whole),
-        **dict.fromkeys(("rewards", "advantages", *(f"learned/{name}" for name in ARRAYS)), floats),
+        **dict.fromkeys(("rewards", "advantages"), floats),
+        **{f"track/{name}": floats for name in _tracks(scored_P)},
+        **{f"learned/{name}": floats for name in ARRAYS},
     }
     return pa.schema(list(fields.items()))

@@ -10,6 +10,7 @@ from itertools import chain
 
 from whet.advantages.group_mean import GroupMean
 from whet.ahead import ahead, version
+from whet.alerts import Alerts
 from whet.batching import collate
 from whet.curricula.uniform import Uniform
 from whet.filters.everything import everything
@@ -61,6 +62,7 @@ class RL:
     until: Tokens | None = None
     ahead: int = 0
     save: Save = Save()
+    alerts: Alerts = field(default=Alerts(), metadata={"told": False})  # thresholds of what is said aloud
 
     def __post_init__(self) -> None:
         for name, least in (("problems", 1), ("refills", 0), ("steps", 1), ("ahead", 0)):

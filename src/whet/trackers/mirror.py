@@ -44,6 +44,7 @@ class Screen(Protocol):
     def advance(self, done: int, metrics: Mapping[str, float]) -> None: ...
     def end(self) -> None: ...
     def warn(self, text: str) -> None: ...
+    def alert(self, text: str) -> None: ...
 
 
 def names() -> list[str]:
@@ -90,6 +91,9 @@ class Mirrored:
 
     def warn(self, text: str) -> None:
         self.screen.warn(text)
+
+    def alert(self, text: str) -> None:
+        self.screen.alert(text)
 
     def follow(self) -> None:
         """Hand over the lines that are new. Those of a warm-up are not this run's, and are not in its log."""

@@ -9,7 +9,7 @@ import inspect
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from whet.sandbox.bubblewrap import PYTHON
@@ -48,11 +48,13 @@ class Case(NamedTuple):
 @dataclass(frozen=True)
 class Checked:
     """`passed`: for each test. `outcome`: "right" if all are, else of the first that is not: "wrong", "crashed", "timed
-    out", "out of memory", "output too long"; "not compiled" if none was run. `detail`: the end of what it said."""
+    out", "out of memory", "output too long"; "not compiled" if none was run. `detail`: the end of what it said.
+    `seconds`: the wall clock of all tests together, the build apart."""
 
     outcome: str
     passed: tuple[bool, ...]
     detail: str = ""
+    seconds: float = field(default=0.0, compare=False)
 
 
 async def check(
@@ -79,7 +81,7 @@ async def check(
         if not fine and outcome == "right":
             outcome = "wrong" if result.outcome == "ok" else _SPOKEN.get(result.outcome, result.outcome)
             detail = _end(result)
-    return Checked(outcome, tuple(passed), detail)
+    return Checked(outcome, tuple(passed), detail, sum(result.seconds for result in results))
 
 
 def _harness() -> str:
