@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import copy
-from itertools import groupby
 from typing import Any
 
 import pytest
 
 from whet.inventory import learning
 from whet.recipes import laser, length_control
-from whet.recipes._verbose import redundant, sums, verbose
+from whet.recipes._verbose import habit, redundant, verbose
 from whet.schedule import at
 
 
-def test_each_step_is_said_once_to_four_times() -> None:
+def test_the_result_is_said_again_three_to_twelve_times_for_each_step() -> None:
     counts = set()
-    for i in range(40):
-        problem = sums.problem("train", i)
+    for i in range(80):
+        problem = habit.problem("train", i)
         said, steps = redundant(problem), problem.info["solution"]
-        thought = said.removeprefix("<think>").partition("</think>")[0]
-        runs = [(step, len(list(same))) for step, same in groupby(thought.split(";"))]
-        counts |= {count for _, count in runs}
-        assert said.replace(thought, ";".join(step for step, _ in runs)) == steps
+        again = said.partition("</think>")[0].removeprefix(steps.partition("</think>")[0]).split(";")[1:]
+        assert said.replace("".join(f";{result}" for result in again), "") == steps
+        assert set(again) <= {problem.answer} and bool(again) == ("<think>" in steps)
+        counts |= {len(again) / steps.count("=")} if again else set()
         assert verbose.problem("train", i).info["solution"] == said
-    assert counts == {1, 2, 3, 4}
+    assert counts == set(range(3, 13))
 
 
 @pytest.mark.parametrize("arms", [laser.recipe.arms, length_control.recipe.arms])

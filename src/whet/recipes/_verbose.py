@@ -1,4 +1,6 @@
-"""The small model on which length control compares: it adds up step by step, and does so one to four times."""
+"""The small model on which length control compares: it adds up step by step and says the result again and again, and one
+time in four it guesses. It learns this at once: a habit that comes last is the first to go, whatever is rewarded.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -20,33 +22,34 @@ from whet.stages.rl import RL
 from whet.stages.sft import SFT
 from whet.tasks.chain_sum import ChainSum
 from whet.tasks.restyled import Restyled
-from whet.tasks.splits import pick, worked
+from whet.tasks.splits import pick
 from whet.types import Decoding, Problem, Term
 
 TOKENS, TARGET = 96, 32  # the longest attempt; where it had better end before anything is known of classes: our choice
 
 
 def redundant(problem: Problem) -> str:
-    """ "4+5=9;9+6=15" as "4+5=9;9+6=15;15;15": the result said again, for each step once to ten times."""
-    thought = problem.info["solution"].partition("</think>")[0].removeprefix("<think>")
-    times = thought.count("=") * pick(generator(0, "redundant", problem.id), 1, 10)
-    return worked(";".join([thought, *[str(problem.answer)] * times]), str(problem.answer))
+    """ "4+5=9;9+6=15" as "4+5=9;9+6=15;15;15": the result said again, for each step three to twelve times. A bare answer
+    has no step."""
+    steps, closes, answer = problem.info["solution"].partition("</think>")
+    times = steps.count("=") * pick(generator(0, "redundant", problem.id), 3, 12)
+    return steps + f";{problem.answer}" * times + closes + answer
 
 
 sums = ChainSum(terms=(2, 4), largest=9, operators="+")
-verbose = Restyled(sums, {"redundant": redundant}, {"redundant": 1.0})
+habit = replace(sums, shown=0.75)  # a solution of four is a bare answer
+verbose = Restyled(habit, {"redundant": redundant}, {"redundant": 1.0})
 attempts = Sample(group=8, decoding=Decoding(max_tokens=TOKENS))
 correct = Weighted({"correct": exact})
 test = Evaluate(sums, Sample(group=2, decoding=attempts.decoding), correct, problems=200)
 
 numbers = tuple(str(n) for n in range(10, 37))  # one token each
 tiny = TinyQwen(width=64, layers=2, context=128, tokenizer="word", words=numbers)
-learn = Train(Likelihood(), lr=Linear(5e-3, 1e-3, 130), warmup=20, betas=(0.9, 0.98))
-relax = Train(Likelihood(), lr=Linear(2e-3, 2e-4, 160), warmup=10, betas=(0.9, 0.98))
-base = Made(tiny, [SFT(sums, steps=130, problems=32, train=learn), SFT(verbose, steps=160, problems=24, train=relax)])
+learn = Train(Likelihood(), lr=Linear(5e-3, 3e-4, 400), warmup=20, betas=(0.9, 0.98))
+base = Made(tiny, [SFT(verbose, steps=400, problems=28, train=learn)])
 
-usual = Train(Clip(), lr=3e-4, warmup=5)
-plain = RL(sums, attempts, reward=correct, train={"policy": usual}, problems=16, steps=40)
+usual = Train(Clip(), lr=4e-4, warmup=5)
+plain = RL(sums, attempts, reward=correct, train={"policy": usual}, problems=16, steps=50)
 
 # Targets by difficulty, taken every 5 steps from 24 problems held out of training: our choice.
 targets = TargetByDifficulty(start=TARGET, grid=tuple(range(4, TOKENS + 1, 4)))

@@ -1,6 +1,6 @@
 """LASER: a bonus for right answers within a target length, against a reward for right answers alone, from a model that
-says every step of a sum one to four times. With LASER-D the target follows how hard a problem is for the policy as it
-is; LASER-DE also leaves room for wrong answers to get longer.
+says its result again and again. With LASER-D the target follows how hard a problem is for the policy as it is; LASER-DE
+also leaves room for wrong answers to get longer.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ explored = WithinTarget(exact, targets, repetition=RepetitionPenalty(6))  # the 
 easy, hard = (
     replace(test, task=replace(sums, terms=n), name=name, problems=60) for name, n in (("easy", 2), ("hard", 4))
 )
-length, baselines = Final("length"), ("truncation", "relative")
+length, baselines = Final("length"), ("truncation", "relative", "standardised")
 
 recipe = Recipe(
     paper=Paper(

@@ -47,5 +47,6 @@ recipe = Recipe(
         },
     },
     evaluate=[test],
+    seeds=5,
     measures=(pass_1, Final("length"), Late("length/limit_share")),
 )
