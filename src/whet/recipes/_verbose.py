@@ -1,5 +1,5 @@
-"""The small model on which length control compares: it adds up step by step and says the result again and again, and one
-time in four it guesses. It learns this at once: a habit that comes last is the first to go, whatever is rewarded.
+"""The small model on which length control compares. It adds up step by step and says the result again and again; one
+time in four it guesses. It learns all this at once: a habit that comes last is the first to go, whatever is rewarded.
 """
 
 from dataclasses import replace
@@ -29,8 +29,8 @@ TOKENS, TARGET = 96, 32  # the longest attempt; where it had better end before a
 
 
 def redundant(problem: Problem) -> str:
-    """ "4+5=9;9+6=15" as "4+5=9;9+6=15;15;15": the result said again, for each step three to twelve times. A bare answer
-    has no step."""
+    """ "4+5=9;9+6=15" as "4+5=9;9+6=15;15;15": the result said again, for each step three to twelve times. A bare
+    answer has no step."""
     steps, closes, answer = problem.info["solution"].partition("</think>")
     times = steps.count("=") * pick(generator(0, "redundant", problem.id), 3, 12)
     return steps + f";{problem.answer}" * times + closes + answer

@@ -1,6 +1,6 @@
 """LASER: a bonus for right answers within a target length, against a reward for right answers alone, from a model that
-says its result again and again. With LASER-D the target follows how hard a problem is for the policy as it is; LASER-DE
-also leaves room for wrong answers to get longer.
+says its result again and again, and sometimes guesses. With LASER-D the target follows how hard a problem is for the
+policy as it is; LASER-DE also leaves room for wrong answers to get longer.
 """
 
 from dataclasses import replace
