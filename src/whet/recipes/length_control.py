@@ -28,7 +28,7 @@ knobs: Mapping[str, tuple[Any, tuple[float, float, float]]] = {  # our choice, a
     "laser": (lambda target: paid(WithinTarget(exact, target)), (1.5 * TARGET, TARGET, TARGET / 2)),
     "laser-d": (lambda weight: paid(WithinTarget(exact, targets), weight, callbacks=[monitor]), (0.25, 0.5, 1.0)),
     "peaked": (lambda target: paid(PeakedLength(target, TOKENS, exact)), (0.5, 0.25, 0.125)),
-    "linear": (lambda weight: paid(LinearLength(TOKENS), weight), (0.5, 1.0, 2.0)),
+    "linear": (lambda weight: paid(LinearLength(TOKENS), weight), (0.1, 0.3, 1.0)),
     "cosine": (cosine, (0.5, 1.0, 2.0)),
     "soft-overlong": (
         lambda limit: paid(SoftOverlong(limit, limit // 2), 1.0),
