@@ -249,7 +249,7 @@ def test_the_catalogue_is_made_from_the_results() -> None:
 
 def test_shares_are_known_by_their_names() -> None:
     assert is_share("pass@1") and is_share("pass@1 after 20 steps") and is_share("hard: pass@8")
-    assert not is_share("reward/mean over training") and not is_share("length")
+    assert not is_share("reward/mean over training") and not is_share("length") and not is_share("k* of pass@k")
 
 
 def test_a_difference_of_shares_may_be_below_zero() -> None:
