@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from whet.metrics.intervals import Estimate
 
-COMMAND, SLUG = "make reach", "limit-of-rlvr"
+COMMAND, SLUG = "make comparisons", "limit-of-rlvr"
 PAGE, PICTURES = Path("docs/reach.md"), Path("docs/assets")
 RUNS = Path("runs/reproduce")
 MODELS = {"base": ("rl", "before"), "RL": ("rl", "after"), "distilled": ("distill", "after")}  # arm, when
