@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-COMMAND = "make length"
+COMMAND = "make comparisons"
 RESULTS = Path("results/length-control.json")
 PAGE, PICTURE = Path("docs/length.md"), Path("docs/assets/length.svg")
 ACCURACY, TOKENS = "pass@1", "length"
