@@ -1,5 +1,5 @@
 """The small model on which length control compares. It adds up step by step and says the result again and again; one
-time in four it guesses. It learns all this at once: a habit that comes last is the first to go, whatever is rewarded.
+time in four it guesses. All of it is learned at once, so that no shorter habit lies beneath.
 """
 
 from dataclasses import replace
@@ -37,7 +37,7 @@ def redundant(problem: Problem) -> str:
 
 
 sums = ChainSum(terms=(2, 4), largest=9, operators="+")
-habit = replace(sums, shown=0.75)  # a solution of four is a bare answer
+habit = replace(sums, shown=0.75)  # one solution in four is a bare answer
 verbose = Restyled(habit, {"redundant": redundant}, {"redundant": 1.0})
 attempts = Sample(group=8, decoding=Decoding(max_tokens=TOKENS))
 correct = Weighted({"correct": exact})
