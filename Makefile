@@ -4,7 +4,7 @@ SEED ?= 0
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train test check smoke reproduce bench scaling soak audits pagespeed screenshots docs serve clean
+.PHONY: help setup train test check smoke reproduce comparisons bench scaling soak audits pagespeed screenshots docs serve clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,11 @@ smoke: $(READY)  ## every recipe and arm for 2 steps
 
 reproduce: $(READY)  ## run every recipe whose result is stale, and write the catalogue page again
 	$(BIN)/whet reproduce
+	$(BIN)/whet report --docs docs/catalogue.md
+
+comparisons: $(READY)  ## the pages that compare curricula, pass@k, control of length and policy gradients, about 20 minutes
+	for one in curricula limit-of-rlvr length-control policy-gradients; do $(BIN)/whet reproduce $$one || exit 1; done
+	for page in curricula reach length; do $(BIN)/python -m bench.$$page || exit 1; done
 	$(BIN)/whet report --docs docs/catalogue.md
 
 bench: $(READY)  ## speed and memory beside TRL and transformers, about 12 minutes; into results/ and docs/speed.md

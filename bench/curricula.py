@@ -10,7 +10,7 @@ import typer
 
 RESULT = Path("results/curricula.json")
 PAGE = Path("docs/curricula.md")
-COMMAND = "python -m bench.curricula"
+COMMAND = "make comparisons"
 
 _HELP = """Put the newest result of `whet reproduce curricula` into docs/curricula.md:
 

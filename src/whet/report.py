@@ -62,9 +62,9 @@ def fitting(header: Sequence[str], lines: Sequence[Sequence[str]]) -> list[Seque
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric is shown in per cent."""
+    """Whether a metric is shown in per cent. A crossing point ("k* of pass@k") is a number of attempts."""
     words = metric.replace("/", " ").split()
-    return any(
+    return "k*" not in words and any(
         word.startswith(("pass@", "CoT-pass@")) or word in ("accuracy", "correct") or word.endswith("share")
         for word in words
     )

@@ -23,10 +23,11 @@ def test_the_interval_holds_the_point_and_goes_beyond_all_k_where_they_need_not_
     right, other = rng.integers(0, 40, 60), rng.integers(0, 65, 60)  # many problems the second never solves
     other[:12] = 0
     curves = [{k: pass_at_k(64, c, k) for k in (1, 2, 4, 8, 16, 32, 64)} for c in (right, other)]
-    found = crossing_between(*curves)
+    found = crossing_between(curves[0], curves[1])
     assert found.k is not None and found.low <= found.k <= found.high and 0 < found.share <= 1
-    close = [{k: np.array([0.1 * k, 0.2 * k, 0.3, 0.3]) for k in (1, 2)}, {k: np.full(4, 0.25) for k in (1, 2)}]
-    assert crossing_between(*close).high == math.inf
+    rising = {k: np.array([0.1 * k, 0.2 * k, 0.3, 0.3]) for k in (1, 2)}
+    level = {k: np.full(4, 0.25) for k in (1, 2)}
+    assert crossing_between(rising, level).high == math.inf
 
 
 def test_seeds_are_drawn_too_and_what_is_unknown_is_left_out() -> None:

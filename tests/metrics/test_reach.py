@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from whet.metrics.passk import pass_at_k
 from whet.metrics.reach import Counted, CrossingPoint, Perplexity, Reached, SoundShare, counted
 
 NAN = math.nan
-Table = list[list[float]]
+Table = Sequence[Sequence[float]]
 
 
 def run(folder: Path, before: Table, after: Table, sound: Table, **terms: Table) -> Path:

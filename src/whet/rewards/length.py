@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from whet.rewards._attempts import lengths, outcome
 from whet.schedule import Count, Number
-from whet.types import Group, Judged, Term, sampled_count
+from whet.types import Group, Term
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LinearLength:
         _at_least("LinearLength.limit", self.limit, 1)
 
     def __call__(self, group: Group) -> Tensor:
-        share = (_lengths(group) / self.limit).clamp(max=1)
+        share = (lengths(group) / self.limit).clamp(max=1)
         return self.shortest + (self.longest - self.shortest) * share
 
 
@@ -61,12 +61,12 @@ class CosineLength:
         _at_least("CosineLength.limit", self.limit, 1)
 
     async def __call__(self, group: Group) -> Tensor:
-        correct, lengths = await _outcome(self.correct, group), _lengths(group)
-        share = (1 + torch.cos(math.pi * lengths / self.limit)) / 2
+        correct, n = await outcome(self.correct, group), lengths(group)
+        share = (1 + torch.cos(math.pi * n / self.limit)) / 2
         right = self.right_long + (self.right_short - self.right_long) * share
         wrong = self.wrong_long + (self.wrong_short - self.wrong_long) * share
         value = torch.where(correct > self.threshold, right, wrong)
-        value = torch.where(lengths >= self.limit, torch.full_like(value, float(self.over)), value)
+        value = torch.where(n >= self.limit, torch.full_like(value, float(self.over)), value)
         return torch.where(correct.isnan(), correct, value)
 
 
@@ -91,7 +91,7 @@ class SoftOverlong:
             raise ValueError(f"SoftOverlong.cache must be at most its limit {self.limit}, got {self.cache}")
 
     def __call__(self, group: Group) -> Tensor:
-        return ((self.limit - self.cache - _lengths(group)) / self.cache).clamp(-1, 0)
+        return ((self.limit - self.cache - lengths(group)) / self.cache).clamp(-1, 0)
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,12 @@ class PeakedLength:
             raise ValueError(f"PeakedLength.target is a share of the limit between 0 and 1, got {self.target}")
 
     async def __call__(self, group: Group) -> Tensor:
-        x = (_lengths(group) / self.limit).clamp(max=1)
+        x = (lengths(group) / self.limit).clamp(max=1)
         short, long = 1 - (1 - x / self.target) ** 2, 1 - 2 * ((x - self.target) / (1 - self.target)) ** 2
         value = torch.where(x <= self.target, short, long)
         if self.earned is None:
             return value
-        earned = await _outcome(self.earned, group)
+        earned = await outcome(self.earned, group)
         value = torch.where(earned > 0, value, value.clamp(max=0))
         return torch.where(earned.isnan(), earned, value)
 
@@ -136,21 +136,6 @@ class Finished:
 
     def __call__(self, group: Group) -> Tensor:
         return torch.tensor([float(trajectory.stop != "length") for trajectory in group.trajectories])
-
-
-def _lengths(group: Group) -> Tensor:
-    """[G] float: tokens that the model chose."""
-    return torch.tensor([float(sampled_count(trajectory)) for trajectory in group.trajectories])
-
-
-async def _outcome(term: Term, group: Group) -> Tensor:
-    """[G]: another term's value for each attempt; values per token are summed."""
-    value = term(group)
-    if inspect.isawaitable(value):
-        value = await value
-    if isinstance(value, Judged):
-        value = value.values
-    return value if isinstance(value, Tensor) else torch.stack([tokens.sum() for tokens in value])
 
 
 def _at_least(name: str, value: object, least: int) -> None:
