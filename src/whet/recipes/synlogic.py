@@ -36,9 +36,8 @@ from whet.types import Decoding, Problem, Task
 STEPS = 50
 # The highest level of each family: beyond, questions of `boolean` are longer than the context.
 TOPS = {"boolean": 1, "sudoku": 3, "lies": 3, "cipher": 3, "sorting": 3, "dyck": 3}
-# `whet calibrate synlogic --most 3 --max-tokens 40 --problems 48 --seed 1000` gives these, rates of 0.1 to 0.7; where
-# no level has one (`sudoku`), the easiest stands.
-BANDS = {"boolean": (0, 1), "sudoku": (0, 0), "lies": (0, 0), "cipher": (0, 0), "sorting": (0, 1), "dyck": (0, 3)}
+# `whet calibrate synlogic --most 3 --max-tokens 40 --problems 48 --seed 1000 --seed 1001` gives these: rates of 0.1 to 0.7
+BANDS = {"boolean": (0, 1), "sudoku": (0, 3), "lies": (0, 1), "cipher": (0, 0), "sorting": (0, 2), "dyck": (0, 3)}
 
 
 def puzzles(levels: Mapping[str, tuple[int, int]]) -> Mixture:
@@ -59,14 +58,13 @@ untrained = puzzles({"operation": (0, 3), "futoshiki": (0, 2)})  # read of, too;
 sums = ChainSum(terms=(3, 6), largest=9, modulus=10, operators="+")
 both = Mixture({"logic": banded, "sums": sums})
 everything = {**anything.sources, **untrained.sources, "sums": sums}
-read = Mixture(everything, {name: 4.0 if name == "sums" else 1.0 for name in everything})
-habit = Restyled(read, {"told": told, "bare": bare}, {"told": 0.8, "bare": 0.2})  # now and then it does not think
+habit = Restyled(Mixture(everything), {"told": told, "bare": bare}, {"told": 0.8, "bare": 0.2})  # at times it guesses
 
 tiny = TinyQwen(width=64, layers=2, context=160, tokenizer="word", alphabet=SIGNS, words=WORDS)
-learn = Train(Likelihood(), lr=Linear(4e-3, 4e-4, 1000), warmup=20, betas=(0.9, 0.98))
-relax = Train(Likelihood(), lr=Linear(6e-4, 6e-5, 100), warmup=10, betas=(0.9, 0.98))
-stages = [SFT(read, steps=1000, problems=24, train=learn), SFT(habit, steps=100, problems=24, train=relax)]
-base = Made(tiny, stages)
+usual = Train(Likelihood(), lr=4e-3, warmup=20, betas=(0.9, 0.98))
+fading = replace(usual, lr=Linear(4e-3, 4e-4, 1000))
+# Sums first: to work step by step is learned in short texts.
+base = Made(tiny, [SFT(sums, steps=150, problems=32, train=usual), SFT(habit, steps=1000, problems=32, train=fading)])
 
 attempts = Sample(group=8, decoding=Decoding(max_tokens=40))
 once = replace(attempts, group=1)
