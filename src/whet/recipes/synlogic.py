@@ -36,7 +36,7 @@ from whet.types import Decoding, Problem, Task
 STEPS = 50
 # The highest level of each family: beyond, questions of `boolean` are longer than the context.
 TOPS = {"boolean": 1, "sudoku": 3, "lies": 3, "cipher": 3, "sorting": 3, "dyck": 3}
-# `whet calibrate synlogic --most 3 --max-tokens 40 --problems 48 --seed 1000 --seed 1001` gives these: rates of 0.1 to 0.7
+# `whet calibrate synlogic --most 3 --max-tokens 40 --problems 48 --seed 1000 --seed 1001` gives these, for 0.1 to 0.7.
 BANDS = {"boolean": (0, 1), "sudoku": (0, 3), "lies": (0, 1), "cipher": (0, 0), "sorting": (0, 2), "dyck": (0, 3)}
 
 
