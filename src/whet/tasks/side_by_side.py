@@ -15,8 +15,8 @@ _THOUGHT = re.compile(r"<think>(.*)</think>", re.DOTALL)
 
 @dataclass(frozen=True)
 class SideBySide:
-    """"p_1,p_2,...,p_n" for n in `count` problems p of `task`, drawn from the same split and independent of one
-    another. The worked solution thinks of each in turn, "t_1,t_2,...,t_n", and answers the last.
+    """n in `count` problems p of `task` in one, "p_1,p_2,...,p_n", of the same split and independent of one another. The
+    worked solution thinks of each in turn, "t_1,t_2,...,t_n", and answers the last.
 
     `task` must ask in one message and give solutions as `splits.worked` writes them, or there is a ValueError.
     """

@@ -79,6 +79,9 @@ FUNCTIONS: dict[str, tuple[Callable[[str], str], str]] = {
     "rotate_three": (lambda s: rotate(s, 3), "move the first three characters to the end"),
     "make_even": (lambda s: s[: len(s) // 2 * 2], "remove the last character if their number is odd"),
     "palindrome": (lambda s: palindrome(s, 1), "append the text written backwards unless that is the same"),
+    "evens_first": (lambda s: s[::2] + s[1::2], "put every second character first, from the first on"),
+    "odds_first": (lambda s: s[1::2] + s[::2], "put every second character first, from the second on"),
+    "outside_in": (lambda s: interlace(s, s[::-1])[: len(s)], "take characters from both ends in turn"),
 }
 TRIES = 2000  # our choice: compositions drawn before the settings count as impossible
 UNSEEN = ("validation", "test")  # a pair of functions is unseen when its hash is in the held-out fifth of `split_of`
@@ -86,7 +89,8 @@ UNSEEN = ("validation", "test")  # a pair of functions is unseen when its hash i
 
 @dataclass(frozen=True)
 class StringFunctions:
-    """f_d(...f_1(x)) for d in `depth` functions of `functions` and x of `length` letters of `alphabet`.
+    """f_d(...f_1(x)) for d in `depth` functions of `functions` and x of `length` letters of `alphabet`; x itself where
+    d is 0.
 
     The worked solution goes from the inside out: "reverse(abc)=cba;rotate(cba)=bac". Nothing on the way is empty or
     longer than `longest`. With `hidden` the functions carry meaningless names (f0, f1, ..., fixed by their place in
@@ -113,7 +117,7 @@ class StringFunctions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        span("StringFunctions.depth", self.depth, 1)
+        span("StringFunctions.depth", self.depth, 0)
         length = span("StringFunctions.length", self.length, 1)
         unknown = [name for name in self.functions if name not in FUNCTIONS]
         if unknown or not self.functions:
@@ -156,8 +160,8 @@ class StringFunctions:
     def _draw(self, rng: np.random.Generator) -> tuple[tuple[str, ...], str]:
         for _ in range(TRIES):
             text = self._text(rng, pick(rng, *span("", self.length, 1)))
-            names = self._names(rng, pick(rng, *span("", self.depth, 1)))
-            if names and self._fits(names, text):
+            names = self._names(rng, pick(rng, *span("", self.depth, 0)))
+            if names is not None and self._fits(names, text):
                 return names, text
         raise ValueError(
             f"StringFunctions: none of {TRIES} drawn compositions of depth {self.depth} stays between 1 and "
@@ -169,13 +173,13 @@ class StringFunctions:
             return "".join(rng.permutation(sorted(set(self.alphabet)))[:length])
         return "".join(self.alphabet[pick(rng, 0, len(self.alphabet) - 1)] for _ in range(length))
 
-    def _names(self, rng: np.random.Generator, depth: int) -> tuple[str, ...]:
-        """A chain of functions, innermost first, whose neighbours are pairs of the wanted kind; () at a dead end."""
+    def _names(self, rng: np.random.Generator, depth: int) -> tuple[str, ...] | None:
+        """A chain of functions, innermost first, whose neighbours are pairs of the wanted kind; None at a dead end."""
         names: list[str] = []
         for _ in range(depth):
             fit = [f for f in self.functions if not names or self._wanted(names[-1], f)]
             if not fit:
-                return ()
+                return None
             names.append(fit[pick(rng, 0, len(fit) - 1)])
         return tuple(names)
 
