@@ -27,7 +27,7 @@ COPYING, WORK = 100, 600  # updates
 
 # Our choice of atoms: of six different letters they make six different letters of the same eight, and of the 64
 # compositions of two only 4 are what one of them does alone, or nothing: who skips a step is seldom right.
-ATOMS = ("reverse", "rotate", "rotate_two", "swap_ends", "swap_case", "evens_first", "odds_first", "outside_in")
+ATOMS = ("reverse", "rotate", "swap_ends", "swap_case", "evens_first", "rotate_three")
 NAMES = {name: f"f{list(FUNCTIONS).index(name)}" for name in ATOMS}
 one = StringFunctions(1, 6, ATOMS, alphabet="abcdABCD", hidden=True, piped=True, distinct=True)
 
@@ -58,11 +58,13 @@ class Listed:
 
 
 copied = Restyled(SideBySide(replace(one, depth=(1, 3)), (1, 2)), {"copy": question}, {"copy": 1.0})
-parts = Mixture(
-    {"single": one, "texts": replace(one, depth=0, length=(1, 6)), "names": Listed(text=False)},
-    {"single": 0.7, "texts": 0.2, "names": 0.1},
+texts, runs = replace(one, depth=0, length=(1, 6)), Listed(text=False)
+piped = Mixture({"single": one, "texts": texts}, {"single": 0.8, "texts": 0.2})  # a text in a pipe replaces what was
+parts = Mixture({"single": one, "texts": texts, "names": runs}, {"single": 0.7, "texts": 0.1, "names": 0.2})
+singles = Mixture(
+    {"pipe": SideBySide(piped, separator=">"), "list": SideBySide(parts), "one text": Listed()},
+    {"pipe": 0.4, "list": 0.4, "one text": 0.2},
 )
-singles = Mixture({"any": SideBySide(parts), "one text": Listed()})
 
 names = tuple(NAMES.values())
 letters = "abcdABCD>=,"

@@ -23,7 +23,7 @@ from whet.tasks.mixture import Mixture
 from whet.types import Decoding
 from whet.weightings.by_outcome import ByOutcome
 
-STEPS, LR = 100, 5e-4  # of every arm; our choice
+STEPS, LR = 100, 4e-4  # of every arm; our choice
 
 two, unseen = replace(one, depth=2, pairs="seen"), replace(one, depth=2, pairs="unseen")
 both = Mixture({"one": one, "two": two}, {"one": 0.25, "two": 0.75})

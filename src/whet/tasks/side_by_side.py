@@ -15,14 +15,15 @@ _THOUGHT = re.compile(r"<think>(.*)</think>", re.DOTALL)
 
 @dataclass(frozen=True)
 class SideBySide:
-    """n in `count` problems p of `task` in one, "p_1,p_2,...,p_n", of the same split and independent of one another. The
-    worked solution thinks of each in turn, "t_1,t_2,...,t_n", and answers the last.
+    """n in `count` problems p of `task` in one, "p_1,p_2,...,p_n", of the same split and independent of one another,
+    with `separator` for the comma. The worked solution thinks of each in turn, "t_1,t_2,...,t_n", and answers the last.
 
     `task` must ask in one message and give solutions as `splits.worked` writes them, or there is a ValueError.
     """
 
     task: Task
     count: int | tuple[int, int] = (1, 3)
+    separator: str = ","
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -36,11 +37,11 @@ class SideBySide:
         size = self.task.size(split) or 2**53
         places = [int(rng.integers(size)) for _ in range(pick(rng, *span("", self.count, 1)))]
         problems = [self.task.problem(split, place) for place in places]
-        thoughts = ",".join(_thought(problem) for problem in problems)
+        thoughts = self.separator.join(_thought(problem) for problem in problems)
         answer = problems[-1].answer
         return Problem(
             id=f"side_by_side/{split}/{i}",
-            prompt=[{"role": "user", "content": ",".join(_asked(problem) for problem in problems)}],
+            prompt=[{"role": "user", "content": self.separator.join(_asked(problem) for problem in problems)}],
             answer=answer,
             info={"solution": worked(thoughts, str(answer)), "problems": [problem.id for problem in problems]},
         )
