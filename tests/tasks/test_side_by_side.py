@@ -24,6 +24,9 @@ def test_each_is_thought_of_in_turn_and_the_last_is_answered():
     thought = f"{first}>reverse={first[::-1]},{second}>reverse={second[::-1]}"
     assert problem.info["solution"] == f"<think>{thought}</think><answer>{second[::-1]}</answer>"
     assert problem.answer == second[::-1] and len(problem.info["problems"]) == 2
+    piped = SideBySide(single, 2, separator=">").problem("train", 0)
+    assert said(piped) == said(problem).replace(",", ">")
+    assert piped.info["solution"] == str(problem.info["solution"]).replace(",", ">")
 
 
 def test_one_alone_is_the_problem_itself_and_their_number_varies():

@@ -1,10 +1,10 @@
-"""Functions of texts by meaningless names, and a small model that has learned what each does, and nothing of their
-compositions: no text that it has read takes a result as an argument.
+"""Functions of texts by meaningless names, and a small model that has learned what each does and nothing of their
+compositions: no text that it has read has a result as an argument.
 
-It has read questions again, of any depth, as it stands in no trace what follows a function in a composition. Then it
-works single functions, up to three side by side, sometimes of one text ("abc>f0,abc>f2"), and says again what has
-nothing to be worked: texts without a function and functions without a text. So to find its way in a question does not
-rest on places, which compositions shift.
+It has read questions again, of any depth, with no results. Then it works single functions, up to three side by side:
+in a list, in a pipe, where a text replaces what came before ("abc>f0>cde>f2" is two problems), or of one text
+("abc>f0,abc>f2"); and it says again what has nothing to be worked, texts without a function and functions without a
+text. So its way through a question does not rest on places, which compositions shift.
 """
 
 from dataclasses import dataclass, replace
@@ -23,9 +23,9 @@ from whet.tasks.splits import pick, split_of, worked
 from whet.tasks.string_functions import FUNCTIONS, StringFunctions
 from whet.types import Problem
 
-COPYING, WORK = 100, 600  # updates
+COPYING, WORK = 80, 600  # updates
 
-# Our choice of atoms: of six different letters they make six different letters of the same eight, and of the 64
+# Our choice of atoms: of six different letters they make six different letters of the same eight, and of the 36
 # compositions of two only 4 are what one of them does alone, or nothing: who skips a step is seldom right.
 ATOMS = ("reverse", "rotate", "swap_ends", "swap_case", "evens_first", "rotate_three")
 NAMES = {name: f"f{list(FUNCTIONS).index(name)}" for name in ATOMS}
@@ -73,5 +73,5 @@ learn = Train(Likelihood(), lr=4e-3, warmup=20, betas=(0.9, 0.98))
 fading = replace(learn, lr=Linear(4e-3, 4e-4, WORK))
 base = Made(
     tiny,
-    [SFT(copied, COPYING, problems=32, train=learn), SFT(singles, WORK, problems=32, train=fading)],
+    [SFT(copied, COPYING, problems=24, train=learn), SFT(singles, WORK, problems=24, train=fading)],
 )
