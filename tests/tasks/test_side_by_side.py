@@ -49,14 +49,14 @@ def test_tasks_that_can_not_be_joined_are_refused():
             return None
 
         def problem(self, split: str, i: int) -> Problem:
-            return Problem("plain", "1+1=", "2")
+            return Problem("plain", "1+1=", "2", {"solution": "<think>1+1</think>"})
 
     class Silent(Plain):
         def problem(self, split: str, i: int) -> Problem:
             return Problem("silent", [{"role": "user", "content": "1+1="}], "2")
 
     with pytest.raises(ValueError, match="joins prompts of one message"):
-        SideBySide(Plain()).problem("train", 0)
+        SideBySide(Plain(), 2).problem("train", 0)
     with pytest.raises(ValueError, match="joins the thoughts of worked solutions"):
         SideBySide(Silent()).problem("train", 0)
 
