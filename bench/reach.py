@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,6 +55,7 @@ def text(curves: Mapping[str, Mapping[str, Curve]], seeds: int) -> str:
     """What the page shows of {"pass": {model: curve}, ...}."""
     from bench.table import table
     from whet.report import cell
+    from whet.reproduce import within
 
     parts = [f"{seeds} seeds, intervals of 95 % over seeds and problems."]
     for count, models in curves.items():
@@ -63,7 +63,7 @@ def text(curves: Mapping[str, Mapping[str, Curve]], seeds: int) -> str:
         lines = []
         for name, of in models.items():
             known = estimates(of)
-            cells = [cell(f"pass@{k}", asdict(known[k])) for k in SHOWN]
+            cells = [cell("pass@k", within("pass@k", known[k])) for k in SHOWN]
             lines.append([name, *cells, "" if name == "base" else crossed(models["base"], of)])
         parts += [f"![{count}@k of base, RL and distilled]({picture(count).relative_to('docs')})", table(head, lines)]
     return "\n\n".join(parts)

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whet.tasks.string_functions import FUNCTIONS, StringFunctions, held_out
+from whet.tasks.string_functions import (
+    FUNCTIONS,
+    StringFunctions,
+    held_out,
+    interlace,
+    palindrome,
+    rotate,
+    shuffle,
+)
 from whet.types import Problem
 
 
@@ -41,11 +49,55 @@ def test_each_function_by_hand():
         "no_vowels": "bB",
         "vowel_digits": "1bB1",
         "unrotate": "aabB",
+        "shuffle": "aaBb",
+        "interlace": "aabBBbaa",
+        "rotate_two": "Baab",
+        "rotate_three": "aabB",
+        "make_even": "abBa",
+        "palindrome": "abBaaBba",
+        "evens_first": "aBba",
+        "odds_first": "baaB",
+        "outside_in": "aabB",
     }
     assert run("squeeze", "aabbba") == "aba"
     assert run("shift", "yzZ1") == "zaA1"
     assert run("swap_ends", "abc") == "cba" and run("swap_ends", "a") == "a"
     assert all(run(name, "") == "" for name in FUNCTIONS)
+
+
+def test_a_shuffle_goes_round_by_the_next_odd_number_that_is_coprime_with_the_length():
+    assert shuffle("abcdef") == run("shuffle", "abcdef") == "afedcb"  # 3 divides 6, so 5
+    assert shuffle("") == "" and shuffle("a") == "a" and shuffle("abc") == "acb" and shuffle("abcd") == "adcb"
+    assert shuffle("abcdefghijklmno") == "ahognfmeldkcjbi"  # 3 and 5 divide 15, so 7
+
+
+def test_two_texts_interlaced_until_the_longer_one_is_left():
+    assert interlace("ab", "XYZ") == "aXbYZ" and interlace("abc", "X") == "aXbc" and interlace("", "") == ""
+    assert run("interlace", "abc") == "acbbca"
+
+
+def test_rotations_go_round():
+    assert rotate("abcd", 5) == "bcda" == rotate("abcd", 1) and rotate("", 3) == ""
+    assert run("rotate_two", "abcde") == "cdeab" and run("rotate_three", "abcde") == "deabc"
+
+
+def test_lengths_are_made_even():
+    assert run("make_even", "abc") == "ab" and run("make_even", "ab") == "ab"
+
+
+def test_a_palindrome_is_closed_once():
+    assert palindrome("ab", 1) == palindrome("ab", 3) == "abba" == run("mirror", "ab")
+    assert palindrome("ab", 0) == "ab" and palindrome("aba", 1) == "aba"
+
+
+def test_cases_in_turn_and_squeezed_neighbours():
+    assert run("alternate", "aBcD") == "aBcD"
+    assert run("squeeze", "aabbba") == "aba"
+
+
+def test_what_a_function_gives_depends_on_its_argument():
+    for name in FUNCTIONS:
+        assert len({run(name, text) for text in ("abcd", "bcda", "hgec")}) > 1
 
 
 def test_the_inner_function_is_applied_first():
@@ -88,6 +140,31 @@ def test_the_question_solution_and_answer_agree(
         assert all(held_out(f, g) == (pairs == "unseen") for f, g in pairwise(chain))
 
 
+def test_piped_functions_stand_in_the_order_in_which_they_work():
+    task = StringFunctions(depth=2, hidden=True, piped=True, length=6, distinct=True)
+    problem = task.problem("train", 0)
+    text, first, second = said(problem).split(">")
+    inner, outer = problem.info["functions"]
+    middle = run(inner, text)
+    thought = f"{text}>{first}={middle}>{second}={problem.answer}"
+    assert problem.info["solution"] == f"<think>{thought}</think><answer>{problem.answer}</answer>"
+    assert problem.answer == run(outer, middle) and first == f"f{list(FUNCTIONS).index(inner)}"
+
+
+def test_no_function_at_all_leaves_the_text():
+    problem = StringFunctions(depth=0, piped=True).problem("train", 3)
+    assert said(problem) == problem.answer and problem.info["functions"] == []
+    assert problem.info["solution"] == f"<think>{problem.answer}</think><answer>{problem.answer}</answer>"
+    assert said(StringFunctions(depth=0).problem("train", 3)) == f"{problem.answer}=?"
+
+
+def test_distinct_letters_are_those_of_the_alphabet_each_at_most_once():
+    task = StringFunctions(depth=1, length=(5, 8), functions=("reverse",), distinct=True)
+    texts = [str(task.problem("train", i).answer) for i in range(60)]
+    assert all(len(set(text)) == len(text) and set(text) <= set("abcdefgh") for text in texts)
+    assert {len(text) for text in texts} == {5, 6, 7, 8} and set("".join(text[0] for text in texts)) == set("abcdefgh")
+
+
 def test_hidden_names_say_nothing_of_what_they_do():
     asked = said(StringFunctions(hidden=True).problem("train", 0))
     assert re.fullmatch(r"(f[0-9]+\()+[a-h]+\)+=\?", asked)
@@ -111,12 +188,13 @@ def test_impossible_compositions_are_an_error():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"depth": 0}, "depth must be"),
+        ({"depth": -1}, "depth must be"),
         ({"length": 0}, "length must be"),
         ({"functions": ("reverse", "rot13")}, r"got \['rot13'\]"),
         ({"functions": ()}, "functions must be some of"),
         ({"alphabet": "a b"}, "alphabet must be"),
         ({"pairs": "new"}, "pairs must be"),
+        ({"distinct": True, "length": (3, 9)}, "distinct needs 9 different letters, .* 'abcdefgh' has 8"),
         ({"longest": 2}, "longest must be at least length"),
         ({"functions": ("reverse",), "pairs": "unseen" if not held_out("reverse", "reverse") else "seen"}, "no two of"),
     ],
