@@ -23,7 +23,7 @@ from whet.tasks.splits import pick, split_of, worked
 from whet.tasks.string_functions import FUNCTIONS, StringFunctions
 from whet.types import Problem
 
-COPYING, WORK = 100, 600  # updates
+COPYING, WORK = 100, 560  # updates
 
 # Our choice of atoms: of six different letters they make six different letters of the same eight, and of the 25
 # compositions of two only 3 are what one of them does alone, or nothing: who skips a step is seldom right.
@@ -73,5 +73,5 @@ learn = Train(Likelihood(), lr=4e-3, warmup=20, betas=(0.9, 0.98))
 fading = replace(learn, lr=Linear(4e-3, 4e-4, WORK))
 base = Made(
     tiny,
-    [SFT(copied, COPYING, problems=32, train=learn), SFT(singles, WORK, problems=32, train=fading)],
+    [SFT(copied, COPYING, problems=24, train=learn), SFT(singles, WORK, problems=24, train=fading)],
 )

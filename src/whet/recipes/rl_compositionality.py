@@ -26,7 +26,7 @@ from whet.tasks.mixture import Mixture
 from whet.types import Decoding
 from whet.weightings.by_outcome import ByOutcome
 
-STEPS, LR = 90, 3e-4  # of every arm, our choice; at 5e-4 all of them forget what single functions do
+STEPS, LR = 70, 3e-4  # of every arm, our choice; at 5e-4 all of them forget what single functions do
 
 two, unseen = replace(one, depth=2, pairs="seen"), replace(one, depth=2, pairs="unseen")
 both = Mixture({"one": one, "two": two}, {"one": 0.25, "two": 0.75})
