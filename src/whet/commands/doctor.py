@@ -7,19 +7,27 @@ from typing import Annotated, Any
 
 import typer
 
-from whet.commands.shared import Arm, OnMachine, Seed, Settings, WithLora, clear_errors, progress
+from whet.commands.shared import (
+    Arm,
+    ModelInstead,
+    OnMachine,
+    RecipeName,
+    Seed,
+    Settings,
+    WithLora,
+    clear_errors,
+    progress,
+)
 
 FOUND = 1  # the exit code where something is wrong
 
 
 @clear_errors
 def doctor(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name (`whet list`), or your own .py file.")],
+    recipe: RecipeName,
     arm: Arm = "",
     seed: Seed = 0,
-    model: Annotated[
-        str, typer.Option(help="Put this model in: a folder or hub name, with the recipe's at_scale.")
-    ] = "",
+    model: ModelInstead = "",
     lora: WithLora = 0,
     machine: OnMachine = "cpu",
     settings: Settings = [],  # noqa: B006 (typer copies it)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from whet.commands.shared import (
     Arm,
+    ModelInstead,
     NoDoctor,
     OnMachine,
     Out,
+    RecipeName,
     Seed,
     Settings,
     Track,
@@ -23,12 +21,10 @@ from whet.commands.shared import (
 
 @clear_errors
 def run_recipe(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name (`whet list`), or your own .py file.")],
+    recipe: RecipeName,
     arm: Arm = "",
     seed: Seed = 0,
-    model: Annotated[
-        str, typer.Option(help="Put this model in: a folder or hub name, with the recipe's at_scale.")
-    ] = "",
+    model: ModelInstead = "",
     lora: WithLora = 0,
     machine: OnMachine = "cpu",
     out: Out = None,

@@ -23,6 +23,10 @@ WRONG = 2  # of one that was asked for something that can not be
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+RecipeName = Annotated[str, typer.Argument(help="A recipe's name (`whet list`), or your own .py file.")]
+ModelInstead = Annotated[
+    str, typer.Option("--model", help="Put this model in: a folder or hub name, with the recipe's at_scale.")
+]
 Seed = Annotated[int, typer.Option(help="All draws of a run come from it.")]
 Settings = Annotated[
     list[str], typer.Option("--set", metavar="PATH=VALUE", help="Set one field of the tree; may be given many times.")
